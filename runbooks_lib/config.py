@@ -1,0 +1,285 @@
+"""Which sites there are, and how to reach them: ``runbooks.toml``.
+
+This is the one place where configuration and secrets enter. ``${NAME}`` in a value is replaced from the process
+environment, then from the environment's ``variables_file``; ``${NAME:-default}`` has a default. An environment's
+variables are resolved only when that environment is opened, so a missing production password does not keep anybody from
+practising in the sandbox.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+
+from runbooks_lib.errors import ConfigurationError, UsageError
+
+FILE_NAME = "runbooks.toml"
+#: Overrides where the file is looked for (the nearest parent folder of the working directory by default).
+FILE_VARIABLE = "RUNBOOKS_CONFIG"
+
+_T = TypeVar("_T")
+_VARIABLE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}")
+#: Never treated as a secret: nothing, a number such as a port, a path. Redacting those would blank out honest text.
+_HARMLESS = re.compile(r"|\d+|/[^:@?]*")
+_SCHEMES = {
+    "redis_url": ("redis://", "rediss://", "unix://", "sentinel://", "rediscluster://"),
+    "prometheus_url": ("http://", "https://"),
+    "site_url": ("http://", "https://"),
+}
+
+
+class Environment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One site that the runbooks operate.
+
+    Attributes:
+        name: the key under ``[environments]``.
+        redis_url: the cache's Redis with its database number, ``redis://[:password@]host:port/1``.
+        prometheus_url: root of the HTTP API (Prometheus, Thanos, Mimir, VictoriaMetrics).
+        site_url: root of the site; ``/metrics`` and ``/api/health/cache`` are read below it.
+        database_url: SQLAlchemy URL of the database that holds ``cache_stats``; empty where there is none.
+        manage: argument list that runs the site's ``manage.py``; empty where it cannot be reached.
+        key_prefix: django-redis ``KEY_PREFIX``; may be empty.
+        protected: changes need a reason and somebody else's approval.
+        allow_auto: ``confirm="auto"`` is accepted.
+        time_scale: the guide's durations are divided by it; 1 on a real site.
+        metrics_selector: PromQL label matchers that pick this site out of a shared Prometheus, without braces
+            (``job="shop",cluster="eu"``); empty for all.
+        metrics_urls: expositions of further processes (the Celery worker) for the fallback without Prometheus.
+        variables_file: ``NAME=value`` lines, a second source for ``${NAME}``.
+        root: folder of ``runbooks.toml``; relative paths and ``manage`` start there.
+        secrets: every value that came in as ``${NAME}`` (but ports and paths), longest first, for redaction.
+    """
+
+    name: str = ""
+    redis_url: str
+    prometheus_url: str
+    site_url: str
+    database_url: str = ""
+    manage: tuple[str, ...] = ()
+    key_prefix: str = ""
+    protected: bool = False
+    allow_auto: bool = False
+    time_scale: Annotated[float, msgspec.Meta(gt=0, le=100_000)] = 1.0
+    metrics_selector: str = ""
+    metrics_urls: tuple[str, ...] = ()
+    variables_file: str = ""
+    root: Path = Path()
+    secrets: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        """The name only: URLs hold passwords, and a repr ends up in tracebacks and logs."""
+        return f"Environment({self.name!r})"
+
+
+class Ledger(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where events are kept: an SQLAlchemy URL. Empty means ``runs/ledger.sqlite3`` beside ``runbooks.toml``."""
+
+    url: str = ""
+
+    def __repr__(self) -> str:
+        """No URL: it may hold a password."""
+        return "Ledger(…)"
+
+
+class Configuration:
+    """The parsed ``runbooks.toml``; environments are resolved when they are asked for.
+
+    Args:
+        path: the file.
+        document: its parsed content.
+        variables: the process environment.
+    """
+
+    def __init__(self, path: Path, document: Mapping[str, Any], variables: Mapping[str, str]) -> None:
+        self.path = path
+        self.root = path.parent
+        self._document = document
+        self._variables = variables
+
+    @property
+    def environment_names(self) -> tuple[str, ...]:
+        """All configured environments, in the order of the file."""
+        return tuple(self._document["environments"])
+
+    @property
+    def contacts(self) -> Mapping[str, str]:
+        """``[contacts]``: role → address, shown where a runbook says whom to call."""
+        return dict(self._document.get("contacts", {}))
+
+    @property
+    def runs_folder(self) -> Path:
+        """Where runs are kept: ``runs/`` beside the file."""
+        return self.root / "runs"
+
+    @property
+    def ledger_url(self) -> str:
+        """SQLAlchemy URL of the ledger.
+
+        Raises:
+            ConfigurationError: ``[ledger]`` is wrong or names a missing variable.
+        """
+        raw = self._document.get("ledger", {})
+        resolved, _ = _resolve(raw, self._variables, where=f"{self.path}: [ledger]", hint="set it, or remove the table")
+        ledger = _convert(resolved, Ledger, where=f"{self.path}: [ledger]")
+        return ledger.url or f"sqlite:///{self.runs_folder / 'ledger.sqlite3'}"
+
+    def environment(self, name: str) -> Environment:
+        """One environment with all its variables resolved.
+
+        Raises:
+            UsageError: no environment has that name.
+            ConfigurationError: a key is unknown, missing or impossible, or a variable is not set.
+        """
+        environments = self._document["environments"]
+        if name not in environments:
+            known = ", ".join(environments) or "none"
+            raise UsageError(f"environment {name!r} is not in {self.path}", hint=f"choose one of: {known}")
+        where = f"{self.path}: [environments.{name}]"
+        raw = environments[name]
+        if not isinstance(raw, dict):
+            raise ConfigurationError(f"{where} must be a table, not {type(raw).__name__}")
+        variables, hint = self._variables_for(raw, where)
+        resolved, secrets = _resolve(raw, variables, where=where, hint=hint)
+        reserved = sorted({"name", "root", "secrets"} & resolved.keys())
+        if reserved:
+            raise ConfigurationError(f"{where}: key {reserved[0]!r} is not one you can set")
+        environment = _convert({**resolved, "name": name}, Environment, where=where)
+        _check_urls(environment, where)
+        return msgspec.structs.replace(environment, root=self.root.resolve(), secrets=secrets)
+
+    def _variables_for(self, raw: Mapping[str, Any], where: str) -> tuple[Mapping[str, str], str]:
+        """The variables of one environment and the hint for one that is missing."""
+        named = raw.get("variables_file", "")
+        if not isinstance(named, str):
+            raise ConfigurationError(f"{where}: variables_file must be a path, not {named!r}")
+        if not named:
+            return self._variables, "export it before you start, or set it in the shell's profile"
+        (resolved, _) = _resolve({"variables_file": named}, self._variables, where=where, hint="export it")
+        path = self.root / resolved["variables_file"]
+        try:
+            text = path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            missing = f"{path} does not exist: "
+            return self._variables, missing + ("start it: make sandbox" if "sandbox" in named else "create it")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigurationError(f"{where}: variables_file {path} cannot be read: {error}") from error
+        return {**_parse_variables(text), **self._variables}, f"set it in {path}"
+
+
+def load(path: Path | None = None, variables: Mapping[str, str] | None = None) -> Configuration:
+    """Read ``runbooks.toml``.
+
+    Args:
+        path: the file; by default ``$RUNBOOKS_CONFIG``, else the nearest one in the working directory or above it.
+        variables: what ``${NAME}`` may name; by default the process environment.
+
+    Raises:
+        ConfigurationError: there is no such file, it is not TOML, or its top level is wrong.
+    """
+    environ = os.environ if variables is None else variables
+    chosen = path or (Path(environ[FILE_VARIABLE]) if environ.get(FILE_VARIABLE) else _nearest(Path.cwd()))
+    try:
+        document = tomllib.loads(chosen.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigurationError(
+            f"{chosen} does not exist",
+            hint=f"start from the repository's {FILE_NAME}, or set {FILE_VARIABLE}",
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{chosen} cannot be read: {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{chosen} is not TOML: {error}", hint="correct the line that it names") from error
+    _check_top_level(document, chosen)
+    return Configuration(chosen, document, environ)
+
+
+def _nearest(folder: Path) -> Path:
+    """The nearest ``runbooks.toml`` in the folder or above it; the folder's own, where there is none."""
+    for candidate in (folder, *folder.parents):
+        if (candidate / FILE_NAME).is_file():
+            return candidate / FILE_NAME
+    return folder / FILE_NAME
+
+
+def _check_top_level(document: Mapping[str, Any], path: Path) -> None:
+    known = {"environments", "contacts", "notify", "ledger"}
+    unknown = sorted(document.keys() - known)
+    if unknown:
+        raise ConfigurationError(f"{path}: unknown table [{unknown[0]}]", hint=f"known are: {', '.join(sorted(known))}")
+    for name in known & document.keys():
+        if not isinstance(document[name], dict):
+            raise ConfigurationError(f"{path}: [{name}] must be a table, not {type(document[name]).__name__}")
+    if not document.get("environments"):
+        raise ConfigurationError(f"{path}: no environment is configured", hint="add a table [environments.<name>]")
+    for role, address in document.get("contacts", {}).items():
+        if not isinstance(address, str):
+            raise ConfigurationError(f"{path}: [contacts] {role} must be a string, not {address!r}")
+
+
+def _parse_variables(text: str) -> dict[str, str]:
+    """``NAME=value`` lines; blank lines and ``#`` comments are skipped, one pair of quotes is removed."""
+    pairs = {}
+    for line in text.splitlines():
+        name, separator, value = line.strip().removeprefix("export ").partition("=")
+        if separator and not name.startswith("#"):
+            value = value.strip()
+            quoted = len(value) >= 2 and value[0] == value[-1] and value[0] in "'\""
+            pairs[name.strip()] = value[1:-1] if quoted else value
+    return pairs
+
+
+def _resolve(
+    raw: Mapping[str, Any], variables: Mapping[str, str], *, where: str, hint: str
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Replace ``${NAME}`` in every string; return the values and what was put in, longest first."""
+    used: set[str] = set()
+
+    def substitute(value: Any, key: str) -> Any:
+        if isinstance(value, list):
+            return [substitute(item, key) for item in value]
+        if not isinstance(value, str):
+            return value
+
+        def one(match: re.Match[str]) -> str:
+            found = variables.get(match["name"], match["default"])
+            if found is None:
+                raise ConfigurationError(
+                    f"{where}: {key} needs the variable {match['name']}, which is not set", hint=hint
+                )
+            if not _HARMLESS.fullmatch(found):
+                used.add(found)
+            return found
+
+        return _VARIABLE.sub(one, value)
+
+    resolved = {key: substitute(value, key) for key, value in raw.items()}
+    return resolved, tuple(sorted(used, key=len, reverse=True))
+
+
+def _convert(raw: Mapping[str, Any], kind: type[_T], *, where: str) -> _T:
+    try:
+        return msgspec.convert(raw, kind, strict=True)
+    except msgspec.ValidationError as error:
+        raise ConfigurationError(
+            f"{where}: {error}", hint="the keys and their types are listed in README.md"
+        ) from error
+
+
+def _check_urls(environment: Environment, where: str) -> None:
+    for key, schemes in _SCHEMES.items():
+        value = getattr(environment, key)
+        if not value.startswith(schemes):
+            # The value itself is not shown: it may hold a password.
+            raise ConfigurationError(f"{where}: {key} must begin with one of {', '.join(schemes)}")
+    if environment.database_url and "://" not in environment.database_url:
+        raise ConfigurationError(
+            f"{where}: database_url must be an SQLAlchemy URL such as sqlite:////path or postgresql://…"
+        )
+    if environment.manage and not environment.manage[-1].endswith("manage.py"):
+        raise ConfigurationError(f"{where}: manage must end in manage.py, not {environment.manage[-1]!r}")

@@ -1,0 +1,1 @@
+"""Pure functions: facts in, findings out. Nothing here touches a network, a file or a clock."""

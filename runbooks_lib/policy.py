@@ -1,0 +1,157 @@
+"""Every threshold, duration and severity rule of the guide, in one place, with its unit and its reason.
+
+Two kinds of time are kept apart on purpose:
+
+* *Windows and hold times* (15 min, 30 min, 1 h, 24 h) say how long to look or to wait. They are divided by the
+  environment's ``time_scale``, so that a sandbox can live through an incident in seconds.
+* *Measured times* (a slow request is one over 1 s, a slow warming task one over 60 s) are never scaled: work takes as
+  long as it takes, and the site's histogram buckets have their edges there.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+from runbooks_lib.model import Status
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """When a measured value is a warning and when it is critical.
+
+    Attributes:
+        warn: the value beyond which it is WARN, in ``unit``.
+        fail: the value beyond which it is FAIL, in ``unit``.
+        unit: ``ratio`` (0..1), ``seconds``, ``per_second``.
+        worse: ``below`` when low values are bad, ``above`` when high values are.
+        reason: why this value, and where it is written.
+    """
+
+    warn: float
+    fail: float
+    unit: str
+    worse: str
+    reason: str
+
+    def judge(self, value: float | None) -> Status:
+        """OK, WARN or FAIL for a value in ``unit``; UNKNOWN for None or NaN. A value at the threshold is still OK."""
+        if value is None or math.isnan(value):
+            return Status.UNKNOWN
+        sign = 1.0 if self.worse == "above" else -1.0
+        if sign * value > sign * self.fail:
+            return Status.FAIL
+        return Status.WARN if sign * value > sign * self.warn else Status.OK
+
+    def limit_for(self, status: Status) -> float:
+        """The threshold that a status refers to: the critical one for FAIL, else the warning one."""
+        return self.fail if status is Status.FAIL else self.warn
+
+
+GUIDE_METRICS = "guide, Critical Metrics to Monitor"
+GUIDE_INCIDENT = "guide, Incident Response"
+
+#: The guide's scale of features that a rollback of everything new disables, and the fallback it enables.
+PAGE_CACHE_FEATURE = "PAGE_CACHE"
+
+#: Three percent of 15 minutes at 1 lookup/s: fewer lookups than this say nothing about a rate.
+MIN_LOOKUPS = 30.0
+
+#: Fewer warming tasks than this cannot show "more than half of them fail".
+MIN_WARMING_TASKS = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What counts as normal, and for how long something must last before it has a severity.
+
+    Durations are seconds. ``policy_for(time_scale)`` returns the one to judge with.
+    """
+
+    time_scale: float = 1.0
+
+    hit_rate: Threshold = Threshold(0.80, 0.60, "ratio", "below", GUIDE_METRICS)
+    penetration: Threshold = Threshold(0.10, 0.20, "ratio", "above", GUIDE_METRICS)
+    warming_task: Threshold = Threshold(60.0, 120.0, "seconds", "above", GUIDE_METRICS)
+    warming_failures: Threshold = Threshold(
+        0.10,
+        0.50,
+        "ratio",
+        "above",
+        f"{GUIDE_INCIDENT}: more than half is severity 2; a tenth is worth a look",
+    )
+    slow_requests: Threshold = Threshold(
+        0.01,
+        0.05,
+        "ratio",
+        "above",
+        "guide, Alerting Dashboard: requests over 1 s; the share is this project's choice",
+    )
+    request_errors: Threshold = Threshold(
+        0.01,
+        0.05,
+        "ratio",
+        "above",
+        "this project's choice: the guide asks to monitor error rates without a number",
+    )
+    throttled: Threshold = Threshold(
+        0.05, 0.20, "ratio", "above", "this project's choice: a healthy site throttles almost nobody"
+    )
+    memory: Threshold = Threshold(
+        0.80, 0.95, "ratio", "above", "guide, Memory Usage High; a full LRU cache is judged by what it evicts"
+    )
+    evictions: Threshold = Threshold(
+        0.0,
+        100.0,
+        "per_second",
+        "above",
+        "evicting at all means that the limit is reached; this project's choice",
+    )
+    redis_latency: Threshold = Threshold(
+        0.010,
+        0.100,
+        "seconds",
+        "above",
+        "a PING takes well under 1 ms in one data centre; this project's choice",
+    )
+
+    slow_request_seconds: float = 1.0
+
+    window_seconds: float = 15 * 60
+    lookback_seconds: float = 2 * 3600
+    low_hit_rate_for_seconds: float = 15 * 60
+    down_for_seconds: float = 5 * 60
+    hit_rate_major_for_seconds: float = 30 * 60
+    warming_window_seconds: float = 3600
+    warming_interval_seconds: float = 3600
+    baseline_seconds: float = 24 * 3600
+    stage_soak_seconds: float = 24 * 3600
+
+    #: Never scaled: how long an operator waits for one system, and for all of them together.
+    read_timeout_seconds: float = 3.0
+    deadline_seconds: float = 8.0
+
+
+_SCALED = (
+    "window_seconds",
+    "lookback_seconds",
+    "low_hit_rate_for_seconds",
+    "down_for_seconds",
+    "hit_rate_major_for_seconds",
+    "warming_window_seconds",
+    "warming_interval_seconds",
+    "baseline_seconds",
+    "stage_soak_seconds",
+)
+
+
+def policy_for(time_scale: float = 1.0) -> Policy:
+    """The guide's policy with its windows and hold times divided by ``time_scale`` (> 0).
+
+    Raises:
+        ValueError: the scale is not a positive number.
+    """
+    if not 0 < time_scale < float("inf"):
+        raise ValueError(f"time_scale must be over 0, not {time_scale}")
+    base = Policy()
+    return replace(base, time_scale=time_scale, **{name: getattr(base, name) / time_scale for name in _SCALED})

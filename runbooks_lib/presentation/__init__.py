@@ -1,0 +1,1 @@
+"""How people see a run: in the terminal, in a notebook, as a figure, as a report."""

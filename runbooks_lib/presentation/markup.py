@@ -1,0 +1,117 @@
+"""HTML fragments from value objects. The only place in the library that writes HTML.
+
+Everything that is put in is escaped here, since in JupyterLab a freshly run cell is trusted: an endpoint name with a
+script in it would drive the operator's kernel.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+
+from runbooks_lib import units
+from runbooks_lib.model import Evidence, Finding, NextStep, Status, Unreadable, Verdict
+from runbooks_lib.presentation.text import heading, plain
+
+#: Words carry the meaning; the colours (over 4.5 : 1 on white) only repeat it.
+_COLOURS = {Status.OK: "#166534", Status.WARN: "#92400e", Status.FAIL: "#b91c1c", Status.UNKNOWN: "#6b21a8"}
+_WORDS = {Status.OK: "OK", Status.WARN: "WARN", Status.FAIL: "FAIL", Status.UNKNOWN: "UNKNOWN"}
+
+
+def text(value: str, *, at_most: int = 600) -> str:
+    """Any string as harmless, readable HTML text."""
+    return html.escape(plain(value, at_most=at_most), quote=True)
+
+
+def badge(status: Status) -> str:
+    """The status as a word in its colour."""
+    style = f"background:{_COLOURS[status]};color:#fff;padding:1px 7px;border-radius:3px;font-weight:600"
+    return f'<span style="{style}">{_WORDS[status]}</span>'
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, caption: str) -> str:
+    """A table of texts; every cell is escaped. ``caption`` says what it shows."""
+    head = "".join(f'<th scope="col" style="text-align:left">{text(column)}</th>' for column in columns)
+    body = "".join(
+        "<tr>" + "".join(f'<td style="text-align:left">{text(cell)}</td>' for cell in row) + "</tr>" for row in rows
+    )
+    return _table(head, body, caption)
+
+
+def findings_table(findings: Sequence[Finding]) -> str:
+    """Findings, worst first, each with its limit, what it rests on, and why the limit is what it is."""
+    columns = ("Status", "What", "Measured", "Limit", "Rests on", "Why this limit")
+    head = "".join(f'<th scope="col" style="text-align:left">{column}</th>' for column in columns)
+    rows = []
+    for finding in sorted(findings, key=lambda f: -f.status.rank):
+        cells = (finding.title, finding.shown, finding.limit, finding.detail, finding.reason)
+        rest = "".join(f'<td style="text-align:left">{text(cell)}</td>' for cell in cells)
+        rows.append(f"<tr><td>{badge(finding.status)}</td>{rest}</tr>")
+    return _table(head, "".join(rows), "Findings, worst first")
+
+
+def evidence_table(evidence: Sequence[Evidence], *, caption: str) -> str:
+    """Measured values behind a finding."""
+    return table(("What", "Measured"), [(item.name, item.value) for item in evidence], caption=caption)
+
+
+def unread_table(unread: Sequence[Unreadable]) -> str:
+    """What could not be read, why, and what to check."""
+    rows = [(item.source, item.what, item.reason, item.hint) for item in unread]
+    return table(("Source", "What", "Reason", "Check"), rows, caption="Could not be read")
+
+
+def steps_list(steps: Sequence[NextStep]) -> str:
+    """What to do next, in order, each command in a line of its own to copy."""
+    items = "".join(
+        f"<li>{text(step.text)}"
+        + (
+            f'<pre style="white-space:pre-wrap;margin:2px 0 8px"><code>{text(step.command)}</code></pre>'
+            if step.command
+            else ""
+        )
+        + "</li>"
+        for step in steps
+    )
+    return f"<ol>{items}</ol>" if items else "<p>Nothing to do.</p>"
+
+
+def verdict_card(verdict: Verdict) -> str:
+    """The verdict as one block: the heading line, the rule, the likely cause, since when, and what limits it."""
+    lines = []
+    if verdict.rule:
+        lines.append(("Rule", verdict.rule))
+    if verdict.likely:
+        lines.append(("Most likely", verdict.likely))
+    if verdict.since is not None:
+        ago = units.duration((verdict.at - verdict.since).total_seconds())
+        lines.append(("Began", f"about {units.timestamp(verdict.since)}, {ago} before this verdict"))
+    if verdict.unread:
+        lines.append(("Not read", "; ".join(f"{item.source} {item.what}" for item in verdict.unread)))
+    lines += [("Note", note) for note in verdict.notes]
+    body = "".join(f'<div style="margin-top:4px"><b>{label}.</b> {text(value)}</div>' for label, value in lines)
+    return _card(_COLOURS[verdict.status], f"{badge(verdict.status)} {_after_status(verdict)}", body)
+
+
+def pending_card(runbook: str, environment: str) -> str:
+    """What stands in the verdict's place until there is one, so that a run that died says so."""
+    title = f"{badge(Status.UNKNOWN)} verdict not reached · {text(runbook)} · {text(environment)}"
+    return _card(_COLOURS[Status.UNKNOWN], title, "If this line is still here, the run did not come to its end.")
+
+
+def _after_status(verdict: Verdict) -> str:
+    """The heading without its first word, which the badge already shows."""
+    return text(heading(verdict).partition(" · ")[2])
+
+
+def _card(colour: str, title: str, body: str) -> str:
+    style = f"border-left:6px solid {colour};padding:8px 14px;margin:4px 0;line-height:1.5"
+    return f'<div style="{style}"><div style="font-size:1.1em;font-weight:600">{title}</div>{body}</div>'
+
+
+def _table(head: str, body: str, caption: str) -> str:
+    return (
+        '<div style="overflow-x:auto"><table style="border-collapse:collapse">'
+        f'<caption style="text-align:left;font-weight:600">{text(caption)}</caption>'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )

@@ -1,0 +1,112 @@
+"""The verdict in a terminal: words first, colour second, nothing that needs more than 80 columns to be understood.
+
+Every string that a stranger may have written passes ``plain``: control characters could otherwise move the cursor, hide
+text or retitle the operator's terminal.
+"""
+
+from __future__ import annotations
+
+import textwrap
+import unicodedata
+from collections.abc import Sequence
+
+from runbooks_lib import units
+from runbooks_lib.model import Finding, Status, Verdict
+
+_COLOURS = {Status.OK: "32", Status.WARN: "33", Status.FAIL: "31;1", Status.UNKNOWN: "35"}
+#: Control, format (direction), surrogate, private and unassigned characters, line and paragraph separators.
+_INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+_WIDTH = 110
+_WORDS = {Status.OK: "OK  ", Status.WARN: "WARN", Status.FAIL: "FAIL", Status.UNKNOWN: "?   "}
+
+
+def plain(text: str, *, at_most: int = 300) -> str:
+    """Text on one line without control, direction-changing or invisible characters, cut at ``at_most`` characters."""
+    kept = visible(" ".join(text.split("\n"))).replace("\t", " ")
+    return kept if len(kept) <= at_most else f"{kept[: at_most - 1]}…"
+
+
+def visible(text: str) -> str:
+    """Text in which every character that cannot be seen, but for line ends and tabs, is replaced by ``\ufffd``."""
+    return "".join(c if c in "\n\t" or unicodedata.category(c) not in _INVISIBLE else "\ufffd" for c in text)
+
+
+def heading(verdict: Verdict, *, date: bool = False) -> str:
+    """The first line: how bad, where, when, what. ``FAIL · severity 2 · production · 02:14:07Z · hit rate 54.2 %``.
+
+    ``date`` shows the day as well, for what is read later.
+    """
+    severity = "" if verdict.severity is None else f"severity {verdict.severity}"
+    environment = f"{verdict.environment} (protected)" if verdict.protected else verdict.environment
+    parts = (
+        verdict.status.value,
+        severity,
+        environment,
+        (units.timestamp if date else units.clock)(verdict.at),
+        verdict.headline,
+    )
+    return " · ".join(plain(part) for part in parts if part)
+
+
+def render(verdict: Verdict, *, record: str = "", colour: bool = False) -> str:
+    """The whole screen.
+
+    Args:
+        verdict: what to show.
+        record: where the record is kept, or why it is not; empty to leave the line out.
+        colour: use ANSI colours; the words say the same without.
+    """
+    lines = [_paint(heading(verdict), verdict.status, colour=colour, bold=True)]
+    if verdict.rule:
+        lines.append(f"  rule: {plain(verdict.rule)}")
+    lines += ["", *_finding_lines(verdict.findings, colour=colour)]
+    context = _context_lines(verdict)
+    lines += ["", *context] if context else []
+    lines += ["", *_step_lines(verdict)] if verdict.next_steps else []
+    lines += ["", *_labelled("Record", record)] if record else []
+    return "\n".join(lines)
+
+
+def _context_lines(verdict: Verdict) -> list[str]:
+    lines = _labelled("Most likely", verdict.likely) if verdict.likely else []
+    if verdict.since is not None:
+        ago = units.duration((verdict.at - verdict.since).total_seconds())
+        lines += _labelled("Began", f"about {units.clock(verdict.since)}, {ago} ago")
+    for missing in verdict.unread:
+        lines += _labelled("Not read", f"{missing.source} {missing.what}: {missing.reason}")
+    for note in verdict.notes:
+        lines += _labelled("Note", note)
+    return lines
+
+
+def _finding_lines(findings: Sequence[Finding], *, colour: bool) -> list[str]:
+    ordered = sorted(findings, key=lambda finding: -finding.status.rank)
+    name_width = max((len(finding.title) for finding in ordered), default=0)
+    value_width = min(max((len(plain(finding.shown)) for finding in ordered), default=0), 24)
+    lines = []
+    for finding in ordered:
+        value = plain(finding.shown).ljust(value_width)
+        tail = " · ".join(plain(part) for part in (finding.limit, finding.detail) if part)
+        word = _paint(_WORDS[finding.status], finding.status, colour=colour)
+        lines.append(f"  {word}  {finding.title.ljust(name_width)}  {value}  {tail}".rstrip())
+    return lines
+
+
+def _step_lines(verdict: Verdict) -> list[str]:
+    lines = []
+    for number, step in enumerate(verdict.next_steps, start=1):
+        lines += _labelled("Next" if number == 1 else "", f"{number}. {step.text}")
+        if step.command:
+            # Never wrapped: it is there to be pasted.
+            lines.append(f"{'':<12}    {step.command}")
+    return lines
+
+
+def _labelled(label: str, text: str) -> list[str]:
+    """The text in lines of at most ``_WIDTH`` characters, beside its label."""
+    lines = textwrap.wrap(plain(text, at_most=600), _WIDTH - 13, break_long_words=False, break_on_hyphens=False)
+    return [f"{label if number == 0 else '':<12} {line}" for number, line in enumerate(lines)]
+
+
+def _paint(text: str, status: Status, *, colour: bool, bold: bool = False) -> str:
+    return f"\x1b[{_COLOURS[status]}{';1' if bold else ''}m{text}\x1b[0m" if colour else text

@@ -1,0 +1,96 @@
+"""Numbers as people read them: value, unit, and no more digits than they carry. Times are UTC."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+_NO_VALUE = "no value"
+
+
+def now() -> datetime:
+    """The present moment, aware UTC."""
+    return datetime.now(UTC)
+
+
+def percent(ratio: float | None) -> str:
+    """A ratio 0..1 as a percentage: ``0.542`` → ``54.2 %``; never rounded to 0 % or 100 % when it is not."""
+    if ratio is None:
+        return _NO_VALUE
+    value = ratio * 100
+    if 0 < value < 0.05:
+        return "< 0.1 %"
+    if 99.95 <= value < 100:
+        return "> 99.9 %"
+    return f"{value:.1f} %"
+
+
+def threshold_percent(ratio: float) -> str:
+    """A threshold 0..1 without digits it does not need: ``0.8`` → ``80 %``."""
+    return f"{ratio * 100:g} %"
+
+
+def seconds(value: float | None) -> str:
+    """A measured time: ``0.0004`` → ``0.4 ms``, ``74`` → ``74 s``."""
+    if value is None:
+        return _NO_VALUE
+    if abs(value) < 1:
+        return f"{value * 1000:.{1 if abs(value) < 0.0995 else 0}f} ms"
+    return f"{value:.1f} s" if abs(value) < 10 else duration(value)
+
+
+def duration(value: float | None) -> str:
+    """A stretch of time in the two largest units that matter: ``2460`` → ``41 min``, ``62400`` → ``17 h 20 min``."""
+    if value is None:
+        return _NO_VALUE
+    whole = round(value)
+    if whole < 120:
+        return f"{value:g} s" if value < 1 else f"{whole} s"
+    if whole < 3600:
+        minutes, rest = divmod(whole, 60)
+        return f"{minutes} min {rest} s" if rest and minutes < 10 else f"{round(value / 60)} min"
+    minutes = round(value / 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours < 48:
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    days, hours = divmod(round(value / 3600), 24)
+    return f"{days} d {hours} h" if hours else f"{days} d"
+
+
+def size(value_bytes: float | None) -> str:
+    """Bytes in binary units: ``4294967296`` → ``4.0 GiB``."""
+    if value_bytes is None:
+        return _NO_VALUE
+    value, unit = float(value_bytes), "B"
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if abs(value) < 1024 or unit == "TiB":
+            break
+        value /= 1024
+    return f"{value:.0f} B" if unit == "B" else f"{value:.1f} {unit}"
+
+
+def count(value: float | None) -> str:
+    """A number of things: ``1240000`` → ``1.24 M``, ``41212`` → ``41,212``."""
+    if value is None:
+        return _NO_VALUE
+    if abs(value) >= 1_000_000:
+        return f"{value / 1_000_000:.2f} M"
+    if value != int(value) and abs(value) < 10:
+        return f"{value:.1f}"
+    return f"{round(value):,}"
+
+
+def per_second(value: float | None) -> str:
+    """A rate: ``38.2`` → ``38/s``."""
+    if value is None:
+        return _NO_VALUE
+    return f"{value:.1f}/s" if 0 < abs(value) < 10 else f"{value:,.0f}/s"
+
+
+def clock(moment: datetime | None) -> str:
+    """A UTC time of day: ``02:14:07Z``."""
+    return "not known" if moment is None else f"{moment.astimezone(UTC):%H:%M:%S}Z"
+
+
+def timestamp(moment: datetime | None) -> str:
+    """A UTC moment to the second: ``2026-11-22 02:14:07Z``."""
+    return "not known" if moment is None else f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z"
