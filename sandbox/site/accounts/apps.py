@@ -1,0 +1,9 @@
+"""Django application ``accounts``."""
+
+from django.apps import AppConfig
+
+
+class AccountsConfig(AppConfig):
+    """Holds the user model."""
+
+    name = "accounts"

@@ -1,0 +1,1 @@
+"""The table ``cache_stats``: one row per lookup, written in batches and pruned."""

@@ -1,0 +1,1 @@
+"""The name is the guide's: operators import ``common.utils.cache``."""

@@ -1,0 +1,1 @@
+"""Courses, their chapters, and the problems in these."""
