@@ -23,7 +23,7 @@ servers: ## Install redis-server, prometheus and postgresql where that is possib
 	@./setup.sh servers
 
 demo: setup ## Practise site up, triage, one fault, triage again, both reports, all down again
-	@$(BIN)/python -m sandbox demo
+	@$(BIN)/python -m sandbox.demo
 
 sandbox: setup ## Start the practice site and leave it running
 	@$(BIN)/python -m sandbox up

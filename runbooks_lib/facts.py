@@ -156,7 +156,8 @@ class Lookups:
 class History:
     """Hit rate and penetration over time, for the figure, for "since when" and for "how long".
 
-    All tuples have the same length. A ratio is None where there was no lookup or no sample (a gap).
+    All tuples have the same length. A ratio is None where there was no lookup or no sample (a gap). ``degraded`` says
+    why this is less than it should be; empty when it is not.
     """
 
     times: tuple[datetime, ...]
@@ -201,6 +202,7 @@ class WarmingActivity:
         mean_duration_seconds: strategy → mean duration of a task; None where nothing ran.
         slowest_over_seconds: strategy → lower edge of the highest histogram bucket that a task fell into (0, 1,
             5, 10, 30, 60, 120 or 300): the slowest task took longer than this. None where nothing ran.
+        degraded: why this is less than it should be; empty when it is not.
     """
 
     window_seconds: float

@@ -24,6 +24,8 @@ from runbooks_lib.judgement.situation import Situation
 from runbooks_lib.model import Provenance, Unreadable
 
 NOW = datetime(2026, 11, 22, 2, 14, 7, tzinfo=UTC)
+#: What a stranger may call an endpoint: markup, an escape sequence, math, a code mark, a direction override, a bar.
+HOSTILE = "<img src=x onerror=alert(1)>\x1b]0;owned\x07 $\\frac{1}{2}$ `x` \u202egpj.exe |a|"
 FROM = Provenance("prometheus", "sum(increase(cache_requests_total[15m]))", NOW, 0.01)
 AROUND = Surroundings(
     environment="production",

@@ -46,8 +46,10 @@ def next_steps(severity: int | None, findings: Sequence[Finding], around: Surrou
         if finding.status is Status.OK:
             continue
         step = _for_finding(finding, around)
-        if step is not None and (step.command or step.text) not in seen:
-            seen.add(step.command or step.text)
+        # One cause often silences several checks; its remedy is named once.
+        remedy = "" if step is None else step.command or finding.hint
+        if step is not None and remedy not in seen:
+            seen.add(remedy)
             steps.append(step)
     if steps:
         steps.append(NextStep("Look again", f"runbooks triage --environment {around.environment}"))

@@ -52,6 +52,9 @@ def judge_triage(facts: Situation, policy: Policy, around: Surroundings, *, prot
 def judge_findings(facts: Situation, policy: Policy) -> tuple[Finding, ...]:
     """All findings of triage, in the order in which they are shown when they are equally bad."""
     return (
+        # First what everything else rests on: a cache that is down also has a low hit rate.
+        checks.check_redis(facts.server, facts.health, policy),
+        checks.check_health(facts.health),
         checks.check_hit_rate(facts.lookups, policy),
         checks.check_penetration(facts.lookups, policy),
         checks.check_warming_duration(facts.warming, policy),
@@ -59,9 +62,7 @@ def judge_findings(facts: Situation, policy: Policy) -> tuple[Finding, ...]:
         checks.check_warming_locks(facts.warming_store),
         checks.check_slow_requests(facts.requests, policy),
         checks.check_request_errors(facts.requests, policy),
-        checks.check_redis(facts.server, facts.health, policy),
         checks.check_memory(facts.server, policy),
-        checks.check_health(facts.health),
         checks.check_throttling(facts.requests, policy),
         checks.check_alerts(facts.alerts),
         checks.check_flags(facts.flags),

@@ -77,7 +77,7 @@ def write_report(folder: Path, record: Mapping[str, Any]) -> Path:
     Raises:
         OSError: the folder cannot be written.
     """
-    executed = folder / f"{record['runbook']}.ipynb"
+    executed = folder / "notebook.ipynb"
     notebook = json.loads(executed.read_text(encoding="utf-8")) if executed.exists() else None
     path = folder / "report.html"
     path.write_text(render_report(record, notebook), encoding="utf-8")
@@ -147,7 +147,7 @@ def _provenance(record: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Parameters", _pairs(record.get("parameters"))),
         ("Versions", _pairs(record.get("versions"))),
         ("Commit", str(record.get("commit") or "")),
-        ("Ledger", str(record["ledger"]["error"] or "recorded")),
+        ("Ledger", str(record["ledger_error"] or "recorded")),
     ]
     return [(name, value) for name, value in rows if value]
 

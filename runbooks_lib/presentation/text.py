@@ -9,9 +9,13 @@ from __future__ import annotations
 import textwrap
 import unicodedata
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from runbooks_lib import units
 from runbooks_lib.model import Finding, Status, Verdict
+
+if TYPE_CHECKING:
+    from runbooks_lib.records.verify import Verification
 
 _COLOURS = {Status.OK: "32", Status.WARN: "33", Status.FAIL: "31;1", Status.UNKNOWN: "35"}
 #: Control, format (direction), surrogate, private and unassigned characters, line and paragraph separators.
@@ -110,3 +114,18 @@ def _labelled(label: str, text: str) -> list[str]:
 
 def _paint(text: str, status: Status, *, colour: bool, bold: bool = False) -> str:
     return f"\x1b[{_COLOURS[status]}{';1' if bold else ''}m{text}\x1b[0m" if colour else text
+
+
+def render_verification(found: Verification) -> str:
+    """What verifying gave: what was recomputed, every fault by name, and what nothing vouches for."""
+    counts = (
+        f"{found.events_count} events, {found.runs_count} finished runs, {found.files_count} files, "
+        f"{found.cells_count} notebook cells recomputed"
+    )
+    lines = [f"{'OK' if found.ok else 'FAIL'} · {counts}" + ("" if found.ok else f" · {len(found.faults)} faults")]
+    lines += [f"  FAIL  {f.kind:<16} {plain(f.run_id)} {plain(f.name)}: {plain(f.detail)}" for f in found.faults]
+    lines += [
+        f"  note  {state:<16} {plain(run)}: nothing vouches for its files" for run, state in found.unfinished.items()
+    ]
+    lines += [f"  note  {'not in the ledger':<16} {plain(run)}: nothing vouches for it" for run in found.unrecorded]
+    return "\n".join(lines)

@@ -16,7 +16,18 @@ LAYERS = {
     **dict.fromkeys(("sources", "judgement", "records"), 1),
     "actions": 2,
     **dict.fromkeys(
-        ("parameters", "parameter_types", "catalog", "engine", "execution", "runbook", "triage", "presentation"), 3
+        (
+            "parameters",
+            "parameter_types",
+            "catalog",
+            "engine",
+            "execution",
+            "runbook",
+            "running",
+            "triage",
+            "presentation",
+        ),
+        3,
     ),
     **dict.fromkeys(("notebook", "cli", "__main__"), 4),
 }

@@ -33,7 +33,7 @@ def test_load_the_repositorys_own_file_names_three_environments():
         "PRODUCTION_REDIS_PASSWORD",
         "PRODUCTION_DATABASE_PASSWORD",
     )
-    resolved = config.load(loaded.path, {name: SECRET for name in names})
+    resolved = config.load(loaded.path, dict.fromkeys(names, SECRET))
     assert resolved.environment("production").protected
     assert resolved.environment("staging").redis_url == f"redis://:{SECRET}@cache.staging.example.com:6379/1"
 

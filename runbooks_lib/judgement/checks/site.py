@@ -111,7 +111,8 @@ def check_alerts(alerts: Alerts | Unreadable) -> Finding:
         return unknown("alerting.alerts", "alerts", alerts)
     firing = [alert for alert in alerts.alerts if alert.state == "firing"]
     pending = [alert for alert in alerts.alerts if alert.state == "pending"]
-    rules = "rules not readable" if alerts.rules_count is None else f"{alerts.rules_count} alert rules"
+    known = "rules not readable" if alerts.rules_count is None else f"{alerts.rules_count} alert rules"
+    rules = "no alert rules: nobody would be told" if alerts.rules_count == 0 else known
     return Finding(
         "alerting.alerts",
         "alerts",

@@ -1,0 +1,14 @@
+"""What happened, kept: the ledger of events, the folder of each run, and the check that both are as they were written.
+
+=============  ==================================================================================
+``ledger``     the append-only table of events, each with the hash of the one before
+``run_record`` one run: its folder, its events, its ``record.json``
+``run_state``  running, finished, failed or interrupted
+``verify``     recompute every hash, and name what is missing, added or changed
+``event``      one event and its hash
+``chain``      find what was done to a chain of events
+``database``   SQLite and PostgreSQL behind one small interface
+``files``      write files whole, hash them, hash the cells of a notebook
+``origin``     who, on which machine, with which versions
+=============  ==================================================================================
+"""

@@ -1,0 +1,218 @@
+"""Is everything still as it was written? Recompute the chain of events and the hash of every kept file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from runbooks_lib.errors import RecordError, UsageError
+from runbooks_lib.records.chain import find_faults
+from runbooks_lib.records.event import Event
+from runbooks_lib.records.files import RECEIPT_NAME, KeptFile, keep, kept_paths
+from runbooks_lib.records.ledger import Ledger
+from runbooks_lib.records.run_record import read_record, run_folder
+from runbooks_lib.records.run_state import RunState, state_of
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that is not as it was written.
+
+    Attributes:
+        kind: ``removed event``, ``inserted event``, ``reordered event``, ``edited event``, ``edited cell``,
+            ``removed cell``, ``added cell``, ``changed file``, ``missing file``, ``extra file``, ``missing folder`` or
+            ``unknown run`` (a folder that no event belongs to).
+        run_id: the run; empty where no run can be named.
+        name: the event's number, the cell (``triage.ipynb#hit-rate``), the file or the folder.
+        detail: one sentence.
+    """
+
+    kind: str
+    run_id: str
+    name: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What was verified, and what was found.
+
+    Attributes:
+        faults: everything that is not as it was written.
+        unfinished: run id → ``running``, ``interrupted`` or ``unknown``; no faults, but nothing vouches for the files.
+        unrecorded: ids of runs that went on although the ledger could not be written; nothing vouches for them either.
+        events_count: events whose hash was recomputed.
+        runs_count: finished runs whose files were hashed.
+        files_count: kept files that were hashed.
+        cells_count: notebook cells among them.
+    """
+
+    faults: tuple[Fault, ...]
+    unfinished: Mapping[str, str]
+    unrecorded: tuple[str, ...]
+    events_count: int
+    runs_count: int
+    files_count: int
+    cells_count: int
+
+    @property
+    def ok(self) -> bool:
+        """No fault was found."""
+        return not self.faults
+
+
+def verify(ledger: Ledger, runs_folder: Path, run_id: str | None = None) -> Verification:
+    """Recompute the hashes of all events and of every kept file, and name what differs.
+
+    The chain is always checked as a whole; with ``run_id`` only the files of that run are.
+
+    Raises:
+        UsageError: neither the ledger nor the folder knows the run.
+        RecordError: the ledger or a folder could not be read.
+    """
+    events = ledger.events()
+    runs: dict[str, list[Event]] = {}
+    for event in events:
+        runs.setdefault(event.run_id, []).append(event)
+    folders = _folders(runs_folder)
+    if run_id is not None:
+        if run_id not in runs and run_id not in folders:
+            raise UsageError(f"run {run_id!r} is in neither the ledger nor {runs_folder}", hint="runbooks history")
+        runs = {key: value for key, value in runs.items() if key == run_id}
+        folders = {key: value for key, value in folders.items() if key == run_id}
+    faults = _chain_faults(events)
+    faults += [fault for key, folder in folders.items() for fault in _receipt_faults(key, folder, events, faults)]
+    states = {key: state_of(own) for key, own in runs.items()}
+    unfinished = {key: str(s) for key, s in states.items() if _closing(runs[key]) is None and _is_run(runs[key])}
+    strangers = [key for key in folders if key not in runs]
+    unrecorded = [key for key in strangers if _says_unrecorded(folders[key])]
+    faults += [
+        Fault("unknown run", key, str(folders[key]), "the ledger has no event of this run")
+        for key in strangers
+        if key not in unrecorded
+    ]
+    counts = [0, 0, 0]
+    for key, own in runs.items():
+        closing = _closing(own)
+        if closing is not None:
+            faults += _run_faults(key, closing, runs_folder, counts)
+    return Verification(tuple(faults), unfinished, tuple(unrecorded), len(events), *counts)
+
+
+def _closing(events: Sequence[Event]) -> Event | None:
+    return next((event for event in reversed(events) if event.kind == "run.finished"), None)
+
+
+def _is_run(events: Sequence[Event]) -> bool:
+    return state_of(events) is not RunState.FINISHED and any(event.kind == "run.started" for event in events)
+
+
+def _chain_faults(events: Sequence[Event]) -> list[Fault]:
+    return [Fault(f"{f.kind} event", f.run_id, f"event {f.seq}", f.detail) for f in find_faults(events)]
+
+
+def _folders(runs_folder: Path) -> dict[str, Path]:
+    """Run id → folder, for every folder that looks like a run's."""
+    found = {}
+    for folder in sorted(runs_folder.glob("[0-9]*-[0-9]*-[0-9]*/*")):
+        run_id = f"{folder.parent.name.replace('-', '')}-{folder.name}"
+        if folder.is_dir() and _run_folder(runs_folder, run_id) == folder:
+            found[run_id] = folder
+    return found
+
+
+def _run_folder(runs_folder: Path, run_id: str) -> Path | None:
+    try:
+        return run_folder(runs_folder, run_id)
+    except UsageError:
+        return None
+
+
+def _says_unrecorded(folder: Path) -> bool:
+    """Does ``record.json`` itself say that the run never got into the ledger?"""
+    try:
+        return not read_record(folder)["in_ledger"]
+    except (RecordError, KeyError):
+        return False
+
+
+def _receipt_faults(run_id: str, folder: Path, events: Sequence[Event], known: Iterable[Fault]) -> list[Fault]:
+    """Events that the run's receipt names and that the ledger no longer has, or has with another hash."""
+    try:
+        receipt = json.loads((folder / RECEIPT_NAME).read_text(encoding="utf-8"))
+        places = [(int(item["seq"]), str(item["kind"]), str(item["hash"])) for item in receipt["events"]]
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, KeyError, TypeError):
+        return [Fault("changed file", run_id, RECEIPT_NAME, f"{folder / RECEIPT_NAME} is no receipt any more")]
+    hashes = {event.hash for event in events}
+    numbers = {event.seq for event in events}
+    said = {fault.name for fault in known}
+    faults = []
+    for seq, kind, value in places:
+        name = f"event {seq}"
+        if value not in hashes and name not in said:
+            gone = seq not in numbers
+            detail = "is gone" if gone else "is not the one that was written: its hash differs from the receipt"
+            faults.append(Fault("removed event" if gone else "edited event", run_id, name, f"{name} ({kind}) {detail}"))
+    return faults
+
+
+def _run_faults(run_id: str, closing: Event, runs_folder: Path, counts: list[int]) -> list[Fault]:
+    """Compare the run's folder with its closing event; adds to the counts of runs, files and cells."""
+    folder = _run_folder(runs_folder, run_id)
+    counts[0] += 1
+    if folder is None or not folder.is_dir():
+        detail = f"the ledger has {len(closing.payload.get('files', []))} files of this run"
+        return [Fault("missing folder", run_id, str(folder or run_id), detail)]
+    kept = {str(item["path"]): _kept(item) for item in closing.payload.get("files", [])}
+    present = {path.relative_to(folder).as_posix(): path for path in kept_paths(folder)}
+    faults = [
+        Fault("missing file", run_id, name, f"{folder / name} is gone") for name in sorted(kept.keys() - present.keys())
+    ]
+    faults += [
+        Fault("extra file", run_id, name, f"{present[name]} was added after the run was closed")
+        for name in sorted(present.keys() - kept.keys())
+    ]
+    for name in sorted(kept.keys() & present.keys()):
+        try:
+            now = keep(folder, present[name])
+        except OSError as error:
+            raise RecordError(f"{present[name]} cannot be read: {error}", hint="check its permissions") from error
+        counts[1] += 1
+        counts[2] += len(now.cells)
+        faults += _file_faults(run_id, kept[name], now)
+    return faults
+
+
+def _kept(item: Mapping[str, Any]) -> KeptFile:
+    cells = {str(key): str(value) for key, value in dict(item.get("cells") or {}).items()}
+    return KeptFile(str(item["path"]), int(item.get("size_bytes", -1)), str(item.get("sha256")), cells)
+
+
+def _file_faults(run_id: str, kept: KeptFile, now: KeptFile) -> list[Fault]:
+    """Nothing for the same bytes; for a notebook the cells that differ, else the file."""
+    if kept.sha256 == now.sha256:
+        return []
+    faults = []
+    for cell in (*kept.cells, *(cell for cell in now.cells if cell not in kept.cells)):
+        name = f"{kept.path}#{cell}"
+        if cell not in now.cells:
+            faults.append(Fault("removed cell", run_id, name, f"cell {cell} of {kept.path} is gone"))
+        elif cell not in kept.cells:
+            faults.append(Fault("added cell", run_id, name, f"cell {cell} of {kept.path} was added after the run"))
+        elif kept.cells[cell] != now.cells[cell]:
+            faults.append(
+                Fault("edited cell", run_id, name, f"source or outputs of cell {cell} of {kept.path} were changed")
+            )
+    if kept.cells and now.cells and list(kept.cells) != list(now.cells) and not faults:
+        faults.append(Fault("changed file", run_id, kept.path, f"the cells of {kept.path} stand in another order"))
+    if faults:
+        return faults
+    outside = "only outside its cells' source and outputs" if kept.cells and now.cells else ""
+    sizes = f"{kept.size_bytes} bytes then, {now.size_bytes} now"
+    detail = f"{kept.path} is not what was kept ({', '.join(text for text in (sizes, outside) if text)})"
+    return [Fault("changed file", run_id, kept.path, detail)]

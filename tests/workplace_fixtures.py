@@ -1,0 +1,70 @@
+"""A workplace of its own for each test: runbooks.toml, the notebooks and an empty ``runs/``."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+RUNBOOKS = str(Path(sys.executable).parent / "runbooks")
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """A folder in which the command ``runbooks`` is used as people use it."""
+
+    folder: Path
+    variables: dict[str, str]
+
+    def run(self, *arguments: str, timeout: float = 90, **variables: str) -> subprocess.CompletedProcess[str]:
+        """The command with these arguments, to its end."""
+        return subprocess.run(
+            [RUNBOOKS, *arguments],
+            cwd=self.folder,
+            env={**self.variables, **variables},
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    def records(self) -> list[dict]:
+        """All ``record.json``, oldest first."""
+        paths = sorted(self.folder.glob("runs/*/*/record.json"), key=lambda path: path.stat().st_mtime)
+        return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+
+    def run_folder(self) -> Path:
+        """The folder of the only run."""
+        (folder,) = self.folder.glob("runs/*/*")
+        return folder
+
+
+@pytest.fixture
+def workplace(tmp_path: Path) -> Workplace:
+    """A fresh clone as far as ``runbooks`` is concerned; runs and ledger are the test's own."""
+    (tmp_path / "runbooks.toml").write_text((ROOT / "runbooks.toml").read_text(encoding="utf-8"), encoding="utf-8")
+    for name in ("notebooks", "sandbox"):
+        (tmp_path / name).symlink_to(ROOT / name, target_is_directory=True)
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("RUNBOOKS_", "SANDBOX_"))}
+    return Workplace(tmp_path, {**kept, "RUNBOOKS_OPERATOR": "tester"})
+
+
+@pytest.fixture
+def at_sandbox(workplace: Workplace, healthy_sandbox) -> Workplace:
+    """The workplace beside the session's sandbox, which is healthy."""
+    return Workplace(workplace.folder, {**workplace.variables, "SANDBOX_HOME": str(healthy_sandbox.home.path)})
+
+
+@pytest.fixture
+def nowhere(workplace: Workplace, tmp_path: Path) -> Workplace:
+    """A workplace whose environment ``sandbox`` points at ports where nothing listens."""
+    names = ("REDIS", "BROKER", "PROMETHEUS", "WEB", "WORKER_METRICS")
+    ports = {f"SANDBOX_{name}_PORT": "9" for name in names}
+    others = {"SANDBOX_HOME": str(tmp_path), "SANDBOX_PYTHON": sys.executable, "SANDBOX_DATABASE": "/nonexistent/db"}
+    return Workplace(workplace.folder, {**workplace.variables, **ports, **others})
