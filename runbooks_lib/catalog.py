@@ -107,5 +107,10 @@ def _heading(path: Path) -> tuple[str, str]:
         if not title:
             title = line.lstrip("#").strip() if line.startswith("#") else ""
         elif line and not line.startswith(("#", "<", "|", "---", "![", "```")):
-            return title, line.lstrip("> ").strip()
+            return title, _without_marks(line)
     return title, ""
+
+
+def _without_marks(line: str) -> str:
+    """A line of Markdown for a terminal; every runbook begins with when to use it, so those words say nothing here."""
+    return line.lstrip("> ").replace("**", "").replace("`", "").removeprefix("When to use. ").strip()

@@ -15,117 +15,39 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from functools import cached_property
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from runbooks_lib import catalog, config
+from runbooks_lib import config
 from runbooks_lib.config import Configuration, Environment
 from runbooks_lib.errors import RecordError, UsageError
 from runbooks_lib.execution import RUN_FOLDER_VARIABLE, RUN_ID_VARIABLE
-from runbooks_lib.judgement.next_steps import Surroundings
 from runbooks_lib.model import Verdict
-from runbooks_lib.parameters import check_values, parse_duration
-from runbooks_lib.policy import Policy, policy_for
 from runbooks_lib.records import origin
 from runbooks_lib.records.ledger import Ledger
 from runbooks_lib.records.run_record import Outcome, Run, attach_run, run_folder, start_run
-
-if TYPE_CHECKING:
-    from runbooks_lib.sources.cache_metrics import CacheMetrics
-    from runbooks_lib.sources.cache_stats import CacheStats
-    from runbooks_lib.sources.django_site import DjangoSite
-    from runbooks_lib.sources.prometheus import Prometheus
-    from runbooks_lib.sources.redis_cache import RedisCache
-    from runbooks_lib.sources.web import Web
-
+from runbooks_lib.view import View, open_view
 
 #: How many started runs are looked at for one that this very process left open.
 _LOOK_BACK_EVENTS = 200
 
 
-@dataclass(frozen=True, slots=True)
-class Sources:
-    """The systems of one environment, each ready to be read; none is contacted before it is.
+class Runbook(View):
+    """An opened runbook: a view of its environment that is recorded. Made by ``open_runbook``.
 
     Attributes:
-        redis: the cache's Redis.
-        prometheus: the metrics, by PromQL.
-        metrics: lookups, requests and warming, computed from Prometheus.
-        web: the site's own health endpoint and exposition.
-        cache_stats: the table of lookups in the site's database.
-        django: the site's own code, through ``manage.py``.
-    """
-
-    redis: RedisCache
-    prometheus: Prometheus
-    metrics: CacheMetrics
-    web: Web
-    cache_stats: CacheStats
-    django: DjangoSite
-
-
-class Runbook:
-    """An opened runbook. Made by ``open_runbook``.
-
-    Attributes:
-        name: of the runbook.
-        configuration: the parsed ``runbooks.toml``.
-        environment: the site it looks at.
-        parameters: what was handed to ``open_runbook``, checked.
         run: where it is recorded. ``run.ledger_error`` is worth showing when it is not empty.
     """
 
-    def __init__(  # noqa: PLR0913 - made in one place
-        self,
-        name: str,
-        configuration: Configuration,
-        environment: Environment,
-        parameters: Mapping[str, Any],
-        run: Run,
-        *,
-        owns_run: bool,
-    ) -> None:
-        self.name = name
-        self.configuration = configuration
-        self.environment = environment
-        self.parameters = dict(parameters)
+    def __init__(self, view: View, run: Run, *, owns_run: bool) -> None:
+        super().__init__(view.name, view.configuration, view.environment, view.parameters)
         self.run = run
         self._owns_run = owns_run
         self._closed = False
 
     def __repr__(self) -> str:
         return f"Runbook({self.name!r}, environment={self.environment.name!r}, run={self.run.id!r})"
-
-    @cached_property
-    def policy(self) -> Policy:
-        """The guide's thresholds, with windows and hold times scaled for the environment."""
-        return policy_for(self.environment.time_scale)
-
-    @cached_property
-    def sources(self) -> Sources:
-        """The systems that can be read. Making them contacts nothing."""
-        return sources_of(self.environment)
-
-    @cached_property
-    def surroundings(self) -> Surroundings:
-        """What the next steps may refer to: the runbooks that exist, the site's shell, whom to call."""
-        return Surroundings(
-            environment=self.environment.name,
-            runbooks=frozenset(entry.name for entry in catalog.entries(self.configuration.root)),
-            manage=self.environment.manage,
-            contacts=self.configuration.contacts,
-        )
-
-    def seconds(self, name: str) -> float | None:
-        """A duration parameter in seconds; None for ``auto``, which leaves the choice to the policy.
-
-        Raises:
-            UsageError: the parameter is not a duration.
-        """
-        value = str(self.parameters[name])
-        return None if value == "auto" else parse_duration(value)
 
     def close(self, verdict: Verdict) -> None:
         """Record the verdict; the first one counts. A run of its own is finished with it.
@@ -183,53 +105,23 @@ def open_runbook(
         RecordError: the folder of a run of its own could not be made.
     """
     configuration = configuration or config.load()
-    values = {**(parameters or {}), **named, "environment": environment}
-    values = _checked(configuration, name, values)
-    site = configuration.environment(environment)
+    view = open_view(configuration, name, {**(parameters or {}), **named, "environment": environment})
+    site = view.environment
     ledger = Ledger(configuration.ledger_url)
-    run = _given_run(name, configuration, site, ledger)
-    if run is not None:
-        return Runbook(name, configuration, site, values, run, owns_run=False)
+    given = _given_run(name, configuration, site, ledger)
+    if given is not None:
+        return Runbook(view, given, owns_run=False)
     run = start_run(
         ledger=ledger,
         runs_folder=configuration.runs_folder,
         runbook=name,
         environment=environment,
-        parameters=values,
+        parameters=view.parameters,
         secrets=site.secrets,
         root=configuration.root,
     )
     _supersede_earlier(run, configuration, site)
-    return Runbook(name, configuration, site, values, run, owns_run=True)
-
-
-def sources_of(environment: Environment) -> Sources:
-    """The systems of an environment. Making them contacts nothing."""
-    from runbooks_lib.sources.cache_metrics import CacheMetrics
-    from runbooks_lib.sources.cache_stats import CacheStats
-    from runbooks_lib.sources.django_site import DjangoSite
-    from runbooks_lib.sources.prometheus import Prometheus
-    from runbooks_lib.sources.redis_cache import RedisCache
-    from runbooks_lib.sources.web import Web
-
-    prometheus = Prometheus(environment)
-    return Sources(
-        redis=RedisCache(environment),
-        prometheus=prometheus,
-        metrics=CacheMetrics(prometheus, environment),
-        web=Web(environment),
-        cache_stats=CacheStats(environment),
-        django=DjangoSite(environment),
-    )
-
-
-def _checked(configuration: Configuration, name: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values, held against what the notebook declares; a name without a notebook declares nothing."""
-    try:
-        entry = catalog.find(configuration.root, name)
-    except UsageError:
-        return dict(values)
-    return check_values(entry.parameters, values, configuration.environment_names)
+    return Runbook(view, run, owns_run=True)
 
 
 def _given_run(name: str, configuration: Configuration, site: Environment, ledger: Ledger) -> Run | None:

@@ -16,9 +16,9 @@ from runbooks_lib.judgement.situation import Situation
 from runbooks_lib.judgement.triage import judge_triage
 from runbooks_lib.model import Provenance, Unreadable, Verdict
 from runbooks_lib.policy import Policy
-from runbooks_lib.runbook import Runbook, Sources
 from runbooks_lib.sources.scrapes import Scraped, two_scrapes
 from runbooks_lib.sources.together import Read, read_together
+from runbooks_lib.view import Sources, View
 
 #: How far apart the two scrapes are that replace Prometheus: long enough for some lookups, short enough to wait for.
 SCRAPES_APART_SECONDS = 2.0
@@ -95,7 +95,7 @@ def _served_flags(health: Health | Unreadable) -> Flags | Unreadable:
     return Flags(flags, Provenance("web", health.provenance.query, health.provenance.read_at))
 
 
-def triage(runbook: Runbook) -> Verdict:
+def triage(view: View) -> Verdict:
     """Read and judge, as the notebook does in two cells."""
-    situation = read_triage(runbook.sources, runbook.policy, window_seconds=runbook.seconds("window"))
-    return judge_triage(situation, runbook.policy, runbook.surroundings, protected=runbook.environment.protected)
+    situation = read_triage(view.sources, view.policy, window_seconds=view.seconds("window"))
+    return judge_triage(situation, view.policy, view.surroundings, protected=view.environment.protected)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from runbooks_lib import units
+from runbooks_lib.facts import Lookups, Requests
 from runbooks_lib.model import Evidence, Finding, Status, Unreadable
 from runbooks_lib.policy import Threshold
 
@@ -35,6 +36,11 @@ def unknown(identifier: str, title: str, unreadable: Unreadable) -> Finding:
         hint=unreadable.hint,
         runbook=RUNBOOKS.get(identifier, ""),
     )
+
+
+def degraded(fact: Lookups | Requests) -> str:
+    """One word for a fact that is less than it should be; the verdict's notes say why."""
+    return "degraded" if fact.degraded else ""
 
 
 def measured(  # noqa: PLR0913 - a finding has that many parts; all but the first four are keywords

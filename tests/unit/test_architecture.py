@@ -24,6 +24,8 @@ LAYERS = {
             "execution",
             "runbook",
             "running",
+            "recording",
+            "view",
             "triage",
             "presentation",
         ),

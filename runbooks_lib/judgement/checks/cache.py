@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from runbooks_lib import units
 from runbooks_lib.facts import Lookups, Warming, WarmingActivity
-from runbooks_lib.judgement.findings import RUNBOOKS, limit, measured, unknown
+from runbooks_lib.judgement.findings import RUNBOOKS, degraded, limit, measured, unknown
 from runbooks_lib.model import Evidence, Finding, Status, Unreadable
 from runbooks_lib.policy import MIN_LOOKUPS, Policy
 
@@ -58,7 +58,7 @@ def check_penetration(lookups: Lookups | Unreadable, policy: Policy) -> Finding:
             for part in (
                 f"{units.count(attempts)} of {units.count(lookups.total)} lookups",
                 basis,
-                lookups.degraded,
+                degraded(lookups),
             )
             if part
         ),
@@ -150,7 +150,9 @@ def check_warming_failures(warming: WarmingActivity | Unreadable, policy: Policy
             limit=limit(policy.warming_failures, Status.OK),
             detail=detail,
             reason=policy.warming_failures.reason,
-            hint="is the task worker running, is CACHE_WARMING on, is a warming lock stuck?",
+            hint="too short a time to see warming: look again when Prometheus is back"
+            if warming.degraded
+            else "is the task worker running, is CACHE_WARMING on, is a warming lock stuck?",
             runbook=RUNBOOKS["warming.failures"],
         )
     return measured("warming.failures", title, ratio, policy.warming_failures, detail=detail)
@@ -172,7 +174,7 @@ def _too_few(identifier: str, title: str, lookups: Lookups) -> Finding:
 def _lookups_detail(lookups: Lookups) -> str:
     instances = "" if lookups.instances is None else f"{lookups.instances} instance{'s' * (lookups.instances != 1)}"
     window = f"{units.duration(lookups.window_seconds)} window"
-    return ", ".join(p for p in (window, f"{units.count(lookups.total)} lookups", instances, lookups.degraded) if p)
+    return ", ".join(p for p in (window, f"{units.count(lookups.total)} lookups", instances, degraded(lookups)) if p)
 
 
 def _worst_endpoints(lookups: Lookups) -> tuple[Evidence, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from runbooks_lib import units
 from runbooks_lib.facts import Alerts, Flags, Health, Requests
-from runbooks_lib.judgement.findings import RUNBOOKS, measured, unknown
+from runbooks_lib.judgement.findings import RUNBOOKS, degraded, measured, unknown
 from runbooks_lib.model import Evidence, Finding, Status, Unreadable
 from runbooks_lib.policy import MIN_LOOKUPS, Policy
 
@@ -164,7 +164,7 @@ def _no_requests(identifier: str, title: str, requests: Requests, metric: str) -
 
 def _requests_detail(requests: Requests) -> str:
     window = f"{units.duration(requests.window_seconds)} window"
-    return ", ".join(p for p in (f"{units.count(requests.total)} requests", window, requests.degraded) if p)
+    return ", ".join(p for p in (f"{units.count(requests.total)} requests", window, degraded(requests)) if p)
 
 
 def _flag_value(percentage: float) -> str:

@@ -5,7 +5,6 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
-from dotenv import dotenv_values
 
 SQLITE_OPTIONS = {
     # WAL lets readers go on while one process writes; five seconds is how long a writer waits for another one.
@@ -64,13 +63,23 @@ def read_environment() -> Environment:
         ImproperlyConfigured: ``SITE_ENV_FILE`` names a file that does not exist.
     """
     file_name = os.environ.get("SITE_ENV_FILE")
-    from_file: dict[str, str | None] = {}
-    if file_name:
-        if not Path(file_name).is_file():
-            raise ImproperlyConfigured(f"SITE_ENV_FILE={file_name}: there is no such file.")
-        from_file = dotenv_values(file_name, interpolate=False)
-    merged = {name: value for name, value in from_file.items() if value is not None}
-    return Environment(values={**merged, **os.environ})
+    if not file_name:
+        return Environment(values=dict(os.environ))
+    if not Path(file_name).is_file():
+        raise ImproperlyConfigured(f"SITE_ENV_FILE={file_name}: there is no such file.")
+    return Environment(values={**parse_lines(Path(file_name).read_text(encoding="utf-8")), **os.environ})
+
+
+def parse_lines(text: str) -> dict[str, str]:
+    """``NAME=value`` lines; blank lines and comments are skipped, one pair of quotes around a value is removed."""
+    values = {}
+    for line in text.splitlines():
+        name, separator, value = line.strip().removeprefix("export ").partition("=")
+        if separator and not name.startswith("#"):
+            value = value.strip()
+            quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "'\""
+            values[name.strip()] = value[1:-1] if quoted else value
+    return values
 
 
 def parse_database_url(url: str) -> dict[str, object]:

@@ -100,6 +100,8 @@ CACHE_WARMING = {
     "PROBLEM_LIMIT": 100,
     "SCHEDULED_INTERVAL": ENV.number("SITE_WARMING_SCHEDULED_INTERVAL", default=3600),
 }
+# The health address speaks of this many seconds; a scrape or check in that time is needed to know where they began.
+HEALTH_WINDOW_SECONDS = ENV.number("SITE_HEALTH_WINDOW_SECONDS", default=300)
 CACHE_STATS_FLUSH_SECONDS = ENV.number("SITE_CACHE_STATS_FLUSH_SECONDS", default=2)
 CACHE_STATS_RETENTION_DAYS = 14
 FEATURE_FLAG_CACHE_SECONDS = 2

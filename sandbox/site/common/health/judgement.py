@@ -21,7 +21,7 @@ class HealthStatus(StrEnum):
 
 
 def judge(*, redis: RedisReading | None, totals: LookupTotals) -> HealthStatus:
-    """Down: Redis does not answer. Degraded: it is slow, or the ratios since start are beyond the thresholds.
+    """Down: Redis does not answer. Degraded: it is slow, or the recent ratios are beyond the thresholds.
 
     Memory is not judged: a full cache that evicts is doing its job.
     """

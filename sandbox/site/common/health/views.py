@@ -10,7 +10,7 @@ from rest_framework.views import APIView
 from common.feature_flags import FeatureFlagService
 from common.health.judgement import HealthStatus, judge
 from common.health.selectors import RedisReading, read_redis
-from common.metrics.totals import lookup_totals
+from common.metrics.recent import recent_lookups
 
 
 class CacheHealthView(APIView):
@@ -21,8 +21,8 @@ class CacheHealthView(APIView):
     throttle_classes = ()
 
     def get(self, request: Request) -> Response:
-        """Everything at a glance. Ratios are 0..1 over all web workers since start; what is not known is null."""
-        redis, totals = read_redis(), lookup_totals()
+        """Everything at a glance. Ratios are 0..1 over all web workers and the last minutes; null: not known."""
+        redis, totals = read_redis(), recent_lookups.observe()
         status = judge(redis=redis, totals=totals)
         body = {
             "status": status.value,

@@ -14,7 +14,7 @@ COUNTER_NAME = "cache_requests_total"
 
 @dataclass(frozen=True)
 class LookupTotals:
-    """Lookups of all processes since they started, weighted by traffic.
+    """Lookups of all processes over some time, weighted by traffic.
 
     Attributes:
         count: all lookups.
@@ -35,6 +35,14 @@ class LookupTotals:
     def penetration_ratio(self) -> float | None:
         """null_value / all, 0..1; None when there were no lookups."""
         return self.null_count / self.count if self.count else None
+
+    def since(self, earlier: "LookupTotals") -> "LookupTotals":
+        """What came after an earlier reading of the same counters."""
+        return LookupTotals(
+            count=self.count - earlier.count,
+            served_count=self.served_count - earlier.served_count,
+            null_count=self.null_count - earlier.null_count,
+        )
 
 
 def lookup_totals() -> LookupTotals:

@@ -1,11 +1,14 @@
 """The health address while Redis is there; without it, see test_outage."""
 
+from unittest.mock import patch
+
 from django.test import SimpleTestCase
 
 from common.feature_flags import Feature
 from common.health.judgement import judge
 from common.health.selectors import RedisReading
 from common.metrics.labels import WarmingType
+from common.metrics.recent import RecentLookups
 from common.metrics.totals import LookupTotals
 from common.tests.base import SiteTestCase, make_course
 from common.warming.locks import acquire
@@ -34,6 +37,33 @@ class JudgementTests(SimpleTestCase):
         for redis, totals, expected in cases:
             self.assertEqual(judge(redis=redis, totals=totals), expected)
         self.assertIsNone(LookupTotals(0, 0, 0).hit_ratio)
+
+
+class RecentTests(SimpleTestCase):
+    """The ratios are those of the last minutes."""
+
+    def observe(self, *readings: tuple[float, LookupTotals]) -> LookupTotals:
+        """The last answer of a process that took these readings, each (seconds, totals since start)."""
+        recent, answer = RecentLookups(), LookupTotals(0, 0, 0)
+        for seconds, totals in readings:
+            with (
+                patch("common.metrics.recent.monotonic", return_value=seconds),
+                patch("common.metrics.recent.lookup_totals", return_value=totals),
+            ):
+                answer = recent.observe()
+        return answer
+
+    def test_recent_forgets_what_is_older_than_its_window(self) -> None:
+        """An outage that is over does not keep the site degraded for hours, nor a good day hide a new one."""
+        outage, better = LookupTotals(10_000, 1_000, 0), LookupTotals(11_000, 2_000, 0)
+        self.assertEqual(self.observe((0, outage), (200, better)), LookupTotals(1_000, 1_000, 0))
+        self.assertEqual(self.observe((0, LookupTotals(0, 0, 0)), (1000, outage)), outage)
+
+    def test_recent_begins_with_everything_and_starts_again_with_the_counters(self) -> None:
+        """Nothing to compare with, or counters that fell."""
+        first, restarted = LookupTotals(500, 400, 3), LookupTotals(20, 19, 0)
+        self.assertEqual(self.observe((0, first)), first)
+        self.assertEqual(self.observe((0, first), (30, restarted)), restarted)
 
 
 class HealthTests(SiteTestCase):
