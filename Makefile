@@ -32,7 +32,7 @@ sandbox-down: $(READY) ## Stop the practice site
 	@$(BIN)/python -m sandbox down
 
 lab: $(READY) ## Open JupyterLab on the runbooks, on this machine only
-	@$(BIN)/python -m runbooks_lib lab
+	@$(BIN)/runbooks lab
 
 test: setup ## All tests: lint, types, library, site, sandbox, notebooks
 	@$(BIN)/ruff format --check --quiet . || { echo "not formatted: run 'make format'"; exit 1; }

@@ -54,6 +54,8 @@ def make_parser() -> argparse.ArgumentParser:
     show.add_argument("name", help="a runbook, as `runbooks list` names it")
     verify = _command(commands, "verify", verify_command, "recompute the ledger and the hash of every kept file")
     verify.add_argument("run", nargs="?", default="", help="the id of one run; all runs by default")
+    lab = _command(commands, "lab", lab_command, "open JupyterLab on working copies of the notebooks")
+    lab.add_argument("jupyter", nargs="*", help="options for Jupyter, after --, such as -- --no-browser --port=8890")
     return parser
 
 
@@ -141,6 +143,13 @@ def verify_command(arguments: argparse.Namespace) -> int:
     found = verify(Ledger(configuration.ledger_url), configuration.runs_folder, run_id=arguments.run or None)
     print(render_verification(found))
     return (Status.OK if found.ok else Status.FAIL).exit_code
+
+
+def lab_command(arguments: argparse.Namespace) -> int:
+    """Become JupyterLab."""
+    from runbooks_lib.lab import open_lab
+
+    return open_lab(_load(arguments), arguments.jupyter)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -173,9 +173,7 @@ class BringUp:
         answer = await fetch(self.blueprint.ports.prometheus, path)
         return answer is not None and bool(json.loads(answer[1])["data"]["result"])
 
-    async def _until(
-        self, condition: Callable[[], Coroutine[Any, Any, bool]], part: str, reason: str
-    ) -> None:
+    async def _until(self, condition: Callable[[], Coroutine[Any, Any, bool]], part: str, reason: str) -> None:
         deadline = time.monotonic() + TARGETS_SECONDS
         while not await condition():
             if time.monotonic() > deadline:
@@ -193,9 +191,7 @@ class BringUp:
             log or module,
             job_command(module, *arguments),
             cwd=REPOSITORY,
-            environment=self.blueprint.environment(
-                OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", GOMAXPROCS="1"
-            ),
+            environment=self.blueprint.environment(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", GOMAXPROCS="1"),
             timeout_seconds=JOB_SECONDS,
         )
 

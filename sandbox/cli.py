@@ -24,9 +24,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m sandbox", description="The reference site with its servers, traffic and faults."
     )
-    parser.add_argument(
-        "--home", type=Path, help="folder of the sandbox (default: $SANDBOX_HOME, else .sandbox)"
-    )
+    parser.add_argument("--home", type=Path, help="folder of the sandbox (default: $SANDBOX_HOME, else .sandbox)")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_up(commands.add_parser("up", help="start everything and wait until it works"))
     down = commands.add_parser("down", help="end everything and remove its data")
@@ -35,9 +33,7 @@ def make_parser() -> argparse.ArgumentParser:
     status.add_argument("--json", action="store_true", help="as JSON, for programs")
     status.set_defaults(run=run_status)
     load = commands.add_parser("load", help="change the traffic")
-    load.add_argument(
-        "--rate", type=float, help="requests per second at the middle of the daily cycle, 0..500"
-    )
+    load.add_argument("--rate", type=float, help="requests per second at the middle of the daily cycle, 0..500")
     load.add_argument("--exponent", type=float, help="of the Zipf popularity curve, 0..3")
     load.set_defaults(run=run_load)
     fault = commands.add_parser("fault", help="inject a fault; without a name, list them")
@@ -53,13 +49,9 @@ def make_parser() -> argparse.ArgumentParser:
 def _add_up(up: argparse.ArgumentParser) -> None:
     up.add_argument("--rate", type=float, help="requests per second at the middle of the daily cycle (40)")
     up.add_argument("--exponent", type=float, help="of the Zipf popularity curve (1.0)")
-    up.add_argument(
-        "--history-days", type=float, help="days of history, 0.1 to 7 (7); fewer make a faster start"
-    )
+    up.add_argument("--history-days", type=float, help="days of history, 0.1 to 7 (7); fewer make a faster start")
     for name in PORT_NAMES:
-        up.add_argument(
-            f"--{name.replace('_', '-')}-port", type=int, metavar="PORT", help="default: a free one"
-        )
+        up.add_argument(f"--{name.replace('_', '-')}-port", type=int, metavar="PORT", help="default: a free one")
     up.set_defaults(run=run_up)
 
 

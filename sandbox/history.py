@@ -53,9 +53,7 @@ def make_lines(plan: Plan, web: str, worker: str) -> tuple[Week, list[Line]]:
         SandboxError: one is not an exposition.
     """
     week = plan.week()
-    learned: list[tuple[Target, Series]] = [
-        (WEB, series) for series in with_ratio_gauges(read_exposition(web))
-    ]
+    learned: list[tuple[Target, Series]] = [(WEB, series) for series in with_ratio_gauges(read_exposition(web))]
     learned += [(WORKER, series) for series in read_exposition(worker)]
     learned += [(target, Series("up", "gauge", "up", {}, 1.0)) for target in (WEB, WORKER)]
     return week, lines_of(Story(week, plan.scheduled_seconds), learned)
@@ -85,9 +83,7 @@ def main(arguments: list[str]) -> int:
     make_blocks(arguments[5], text, home.folder("prometheus") / "data")
     text.unlink()
     done = time.monotonic()
-    print(
-        f"{len(lines)} series, {count} samples: text {written - began:.1f} s, blocks {done - written:.1f} s"
-    )
+    print(f"{len(lines)} series, {count} samples: text {written - began:.1f} s, blocks {done - written:.1f} s")
     return 0
 
 

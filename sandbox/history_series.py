@@ -150,11 +150,7 @@ def _gauge(story: Story, series: Series, target: Target) -> Array:
     endpoint = series.labels.get("endpoint", "")
     if series.labels.get("feature") == "ENHANCED_CACHE" and series.family == "feature_flag_percentage":
         return story.week.enhanced_ratio * 100
-    if (
-        target is WEB
-        and endpoint in ENDPOINTS
-        and series.family in ("cache_hit_rate", "cache_penetration_rate")
-    ):
+    if target is WEB and endpoint in ENDPOINTS and series.family in ("cache_hit_rate", "cache_penetration_rate"):
         counted = {
             status: story.week.accumulate(story.status(endpoint, status))
             for status in ("hit", "stale", "null_value", "miss")

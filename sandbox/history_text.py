@@ -62,9 +62,7 @@ def write_open_metrics(stream: TextIO, lines: Iterable[Line], times: NDArray[np.
                 "".join(
                     [
                         f"{prefix}{value}{stamp}"
-                        for value, stamp in zip(
-                            _numbers(line.values[chosen]), stamps[chosen].tolist(), strict=True
-                        )
+                        for value, stamp in zip(_numbers(line.values[chosen]), stamps[chosen].tolist(), strict=True)
                     ]
                 )
             )

@@ -45,9 +45,7 @@ class Runner:
 
     def start(self, part: Part) -> None:
         """Start a part; it is not ready yet."""
-        popen = start_tethered(
-            part.argv, cwd=part.cwd, environment=part.environment, log=self.home.log(part.name)
-        )
+        popen = start_tethered(part.argv, cwd=part.cwd, environment=part.environment, log=self.home.log(part.name))
         self._children[part.name] = Child(part, popen, ProcessId.of(popen.pid))
         self._stopped.pop(part.name, None)
 
@@ -118,8 +116,7 @@ class Runner:
     def states(self) -> tuple[PartState, ...]:
         """Describe every part, running ones first."""
         running = [
-            PartState(name, child.part.port, child.process, child.started_at)
-            for name, child in self._children.items()
+            PartState(name, child.part.port, child.process, child.started_at) for name, child in self._children.items()
         ]
         stopped = [PartState(name, part.port, None, None) for name, part in self._stopped.items()]
         return (*running, *stopped)

@@ -186,13 +186,9 @@ class Sandbox:
         with locked(self.home.control_lock, timeout_seconds=10, busy=BUSY):
             active = self.active_faults()
             if name in active:
-                raise FaultAlreadyActive(
-                    f"{name} is active already. Heal it first: python -m sandbox heal {name}"
-                )
+                raise FaultAlreadyActive(f"{name} is active already. Heal it first: python -m sandbox heal {name}")
             # Noted first: if injecting fails half way, `heal` still knows what to take away.
-            write_json(
-                self.home.active_faults, {**active, name: {"since": time.time(), "parameters": chosen}}
-            )
+            write_json(self.home.active_faults, {**active, name: {"since": time.time(), "parameters": chosen}})
             fault.inject(stack, chosen)
         return fault
 
@@ -213,9 +209,7 @@ class Sandbox:
             if name not in active:
                 return False
             fault.heal(stack)
-            write_json(
-                self.home.active_faults, {other: value for other, value in active.items() if other != name}
-            )
+            write_json(self.home.active_faults, {other: value for other, value in active.items() if other != name})
         return True
 
     def heal_all(self) -> list[str]:

@@ -58,9 +58,7 @@ def faults_text(faults: Iterable[Fault]) -> str:
     blocks = []
     for fault in faults:
         parameters = " ".join(f"{name}={value!r}" for name, value in fault.defaults.items()) or "none"
-        blocks.append(
-            f"{fault.name}\n  {fault.description}\n  expect: {fault.symptom}\n  parameters: {parameters}"
-        )
+        blocks.append(f"{fault.name}\n  {fault.description}\n  expect: {fault.symptom}\n  parameters: {parameters}")
     return "\n".join(blocks)
 
 

@@ -51,9 +51,7 @@ def warm_everything(home: Home) -> None:
         )
     if done.returncode:
         tail = tuple((done.stderr + done.stdout).splitlines()[-8:])
-        raise PartFailed(
-            "warm_up", f"ended with exit code {done.returncode}", exit_code=done.returncode, log_tail=tail
-        )
+        raise PartFailed("warm_up", f"ended with exit code {done.returncode}", exit_code=done.returncode, log_tail=tail)
 
 
 @contextmanager

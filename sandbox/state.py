@@ -104,9 +104,7 @@ class Failure:
 
 def write_failure(path: Path, error: PartFailed, *, at: float, log: Path) -> None:
     """Keep why a run ended."""
-    write_json(
-        path, asdict(Failure(at, error.part, error.reason, error.ended_with, str(log), error.log_tail))
-    )
+    write_json(path, asdict(Failure(at, error.part, error.reason, error.ended_with, str(log), error.log_tail)))
 
 
 def read_failure(path: Path) -> Failure | None:

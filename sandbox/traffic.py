@@ -109,9 +109,7 @@ class Generator:
         load = read_load(self.home.traffic_control)
         if load != self._load:
             self._follow(load)
-            self._arrivals = {
-                name: kept for name, kept in self._arrivals.items() if name in self.streams(0.0)
-            }
+            self._arrivals = {name: kept for name, kept in self._arrivals.items() if name in self.streams(0.0)}
 
     def _send_due(self, session: aiohttp.ClientSession, now: float) -> None:
         for name, stream in self.streams(time.time()).items():

@@ -84,8 +84,7 @@ class Visitors:
         self._names = list(ENDPOINTS)
         self._shares = [endpoint.share for endpoint in ENDPOINTS.values()]
         self._curves = {
-            of: Zipf(len(self.content.ids(of)), self.exponent)
-            for of in ("course", "chapter", "problem", "user")
+            of: Zipf(len(self.content.ids(of)), self.exponent) for of in ("course", "chapter", "problem", "user")
         }
         self._pages, self._links = Zipf(LIST_PAGES, 2.0), Zipf(DEAD_LINKS, self.exponent)
         self.recent_missing: deque[int] = deque(maxlen=RECENT_MISSING)

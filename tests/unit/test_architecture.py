@@ -24,6 +24,7 @@ LAYERS = {
             "execution",
             "runbook",
             "running",
+            "lab",
             "recording",
             "view",
             "triage",
