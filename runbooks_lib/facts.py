@@ -111,6 +111,7 @@ class Lookups:
         endpoints: one entry an endpoint, most lookups first.
         penetration_attempts: lookups of resources that do not exist; None where the site has no such counter.
         instances: how many processes or targets reported; None when not known.
+        ended_at: the end of the window, aware UTC, by the clock of the system that was asked; None when not known.
         degraded: why this is less than it should be (two scrapes instead of Prometheus); empty when it is not.
     """
 
@@ -120,6 +121,7 @@ class Lookups:
     instances: int | None
     provenance: Provenance
     degraded: str = ""
+    ended_at: datetime | None = None
 
     @property
     def overall(self) -> EndpointLookups:

@@ -6,6 +6,7 @@ JupyterLab saves into the file that it opens, so it is never given ``notebooks/`
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
@@ -16,6 +17,7 @@ from runbooks_lib import catalog, units
 from runbooks_lib.config import Configuration
 from runbooks_lib.errors import UsageError
 
+_NEWS = "@jupyterlab/apputils-extension:announcements"
 #: Starts JupyterLab without the second that one useless import costs (see ``startup``).
 _LAUNCH = (
     "from runbooks_lib.startup import skip_slow_imports; skip_slow_imports(); import jupyterlab.labapp as l; l.main()"
@@ -52,9 +54,20 @@ def arguments(folder: Path, further: Sequence[str] = ()) -> list[str]:
         f"--ServerApp.root_dir={folder}",
         "--LabApp.default_url=/lab/tree/incident/triage.ipynb",
         "--LabApp.extension_manager=readonly",
-        "--LabApp.news_url=",
         *further,
     ]
+
+
+def quiet_settings(folder: Path) -> Path:
+    """A Jupyter configuration folder that keeps JupyterLab from asking each new user about news; returns it.
+
+    There is no command-line option for it: extensions are switched off in ``page_config.json`` only.
+    """
+    settings = folder / ".jupyter"
+    page = settings / "labconfig" / "page_config.json"
+    page.parent.mkdir(parents=True)
+    page.write_text(json.dumps({"disabledExtensions": {_NEWS: True}}), encoding="utf-8")
+    return settings
 
 
 def open_lab(configuration: Configuration, further: Sequence[str] = ()) -> int:
@@ -63,6 +76,9 @@ def open_lab(configuration: Configuration, further: Sequence[str] = ()) -> int:
     Raises:
         UsageError: there is no notebook to copy.
     """
-    command = arguments(working_copies(configuration), further)
+    folder = working_copies(configuration)
+    command = arguments(folder, further)
+    paths = [str(quiet_settings(folder)), os.environ.get("JUPYTER_CONFIG_PATH", "")]
+    os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join(path for path in paths if path)
     os.environ["RUNBOOKS_CONFIG"] = str(configuration.path.resolve())
     os.execv(command[0], command)  # noqa: S606 - our own interpreter, no shell

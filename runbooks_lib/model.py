@@ -138,6 +138,7 @@ class Verdict:
         findings: everything that was judged, worst first where shown.
         unread: what could not be read, so could not be judged.
         since: when it began, aware UTC; None when nothing began or it is not known.
+        began_earlier: ``since`` is only the first sample that was read; it began before that.
         likely: the most likely cause with its evidence; empty when there is none to name.
         next_steps: in the order to take them.
         time_scale: what the guide's durations were divided by (1 on a real site).
@@ -155,6 +156,7 @@ class Verdict:
     findings: tuple[Finding, ...] = ()
     unread: tuple[Unreadable, ...] = ()
     since: datetime | None = None
+    began_earlier: bool = False
     likely: str = ""
     next_steps: tuple[NextStep, ...] = ()
     time_scale: float = 1.0

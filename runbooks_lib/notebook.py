@@ -3,6 +3,7 @@
 from runbooks_lib.judgement.triage import judge_triage
 from runbooks_lib.presentation.display import (
     VerdictCard,
+    show_closing,
     show_endpoints,
     show_evidence,
     show_figure,
@@ -22,6 +23,7 @@ __all__ = [
     "judge_triage",
     "open_runbook",
     "read_triage",
+    "show_closing",
     "show_endpoints",
     "show_evidence",
     "show_figure",

@@ -119,6 +119,7 @@ class Policy:
 
     window_seconds: float = 15 * 60
     lookback_seconds: float = 2 * 3600
+    compare_window_seconds: float = 3600
     low_hit_rate_for_seconds: float = 15 * 60
     down_for_seconds: float = 5 * 60
     hit_rate_major_for_seconds: float = 30 * 60
@@ -129,12 +130,13 @@ class Policy:
 
     #: Never scaled: how long an operator waits for one system, and for all of them together.
     read_timeout_seconds: float = 3.0
-    deadline_seconds: float = 8.0
+    deadline_seconds: float = 6.0
 
 
 _SCALED = (
     "window_seconds",
     "lookback_seconds",
+    "compare_window_seconds",
     "low_hit_rate_for_seconds",
     "down_for_seconds",
     "hit_rate_major_for_seconds",

@@ -11,6 +11,7 @@ import os
 import pickle
 import signal
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,8 +24,9 @@ from runbooks_lib.errors import RunbookError
 from runbooks_lib.model import Verdict
 from runbooks_lib.view import View
 
-#: How long the parent waits for the record after it has printed the verdict.
-_PATIENCE_SECONDS = 20.0
+#: How long the parent waits for the record after it has printed the verdict. The child has had all the time of reading
+#: before that; with everything down, the whole command still ends in under ten seconds.
+_PATIENCE_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,9 @@ class Kept:
 class Recorder:
     """The parent's end. Use it once: ``keep`` the verdict, or ``abandon`` the run.
 
+    Attributes:
+        pid: of the child; 0 once it has ended.
+
     Args:
         view: of the runbook; names the environment and the parameters, and where runs and ledger are.
     """
@@ -55,7 +60,7 @@ class Recorder:
             self._pipe.close()
             _record(child_end, view, started_at)
 
-        self._pid = _fork(work)
+        self.pid = _fork(work)
         child_end.close()
 
     def keep(self, verdict: Verdict) -> Kept:
@@ -69,11 +74,16 @@ class Recorder:
         return answer if isinstance(answer, Kept) else Kept(None, f"no record within {_PATIENCE_SECONDS:g} s")
 
     def abandon(self) -> None:
-        """Let go: without a verdict the child closes the run as interrupted and ends."""
+        """Let go: without a verdict the child closes the run as interrupted and ends; one that hangs is killed."""
         self._pipe.close()
-        if self._pid:
-            os.waitpid(self._pid, 0)
-            self._pid = 0
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while self.pid and os.waitpid(self.pid, os.WNOHANG) == (0, 0):
+            if time.monotonic() > deadline:
+                os.kill(self.pid, signal.SIGKILL)
+                os.waitpid(self.pid, 0)
+                break
+            time.sleep(0.002)
+        self.pid = 0
 
 
 def _fork(work: Callable[[], None]) -> int:
@@ -102,6 +112,8 @@ def _record(pipe: Connection[Any, Any], view: View, started_at: datetime) -> Non
         pipe.send(Kept(None, error.message))
     except BrokenPipeError:
         return  # the parent is gone; the run is closed all the same
+    except Exception as error:  # noqa: BLE001 - the edge of a process: what is not sent from here is lost
+        pipe.send(Kept(None, f"bug in the library: {type(error).__name__}: {error}"))
 
 
 def _keep(pipe: Connection[Any, Any], view: View, started_at: datetime) -> Kept:

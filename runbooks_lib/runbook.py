@@ -49,6 +49,11 @@ class Runbook(View):
     def __repr__(self) -> str:
         return f"Runbook({self.name!r}, environment={self.environment.name!r}, run={self.run.id!r})"
 
+    @property
+    def report(self) -> Path:
+        """Where the report is, or will be once the run is closed."""
+        return self.run.folder / "report.html"
+
     def close(self, verdict: Verdict) -> None:
         """Record the verdict; the first one counts. A run of its own is finished with it.
 

@@ -11,7 +11,8 @@ from datetime import datetime
 from typing import Any
 
 from runbooks_lib import units
-from runbooks_lib.facts import Flag, Flags, Health
+from runbooks_lib.facts import Flag, Flags, Health, Lookups
+from runbooks_lib.judgement.change import earlier_window
 from runbooks_lib.judgement.situation import Situation
 from runbooks_lib.judgement.triage import judge_triage
 from runbooks_lib.model import Provenance, Unreadable, Verdict
@@ -22,6 +23,8 @@ from runbooks_lib.view import Sources, View
 
 #: How far apart the two scrapes are that replace Prometheus: long enough for some lookups, short enough to wait for.
 SCRAPES_APART_SECONDS = 2.0
+CLOCKS_DIFFER_SECONDS = 30.0
+_NOT_COMPARED = Unreadable("prometheus", "cache lookups before", "there was no time left to read it")
 
 
 def read_triage(sources: Sources, policy: Policy, *, window_seconds: float | None = None) -> Situation:
@@ -36,24 +39,36 @@ def read_triage(sources: Sources, policy: Policy, *, window_seconds: float | Non
         The situation. Whatever could not be read is ``Unreadable`` in its place; nothing is raised for it.
     """
     ends = time.monotonic() + policy.deadline_seconds
-    at = units.now()
     window = window_seconds or policy.window_seconds
-    facts = read_together(_first_round(sources, policy, window, at), deadline_seconds=policy.deadline_seconds)
+    facts = read_together(_first_round(sources, policy, window), deadline_seconds=policy.deadline_seconds)
+    at, notes = _moment(facts["lookups"])
     facts["flags"] = _served_flags(facts["health"])
-    facts |= _second_round(sources, policy, facts, ends - time.monotonic())
-    return Situation(at=at, **facts)
+    facts["lookups_before"] = facts["lookups"] if isinstance(facts["lookups"], Unreadable) else _NOT_COMPARED
+    facts |= _second_round(sources, policy, facts, at=at, seconds_left=ends - time.monotonic())
+    return Situation(at=at, notes=notes, **facts)
 
 
-def _first_round(sources: Sources, policy: Policy, window: float, at: datetime) -> dict[str, Read[Any]]:
+def _moment(lookups: Lookups | Unreadable) -> tuple[datetime, tuple[str, ...]]:
+    """The moment to judge, by the clock that dated the samples; and a note when this machine's clock differs."""
+    here = units.now()
+    if isinstance(lookups, Unreadable) or lookups.ended_at is None:
+        return here, ()
+    skew = (here - lookups.ended_at).total_seconds()
+    if abs(skew) < CLOCKS_DIFFER_SECONDS:
+        return lookups.ended_at, ()
+    word = "ahead of" if skew > 0 else "behind"
+    return lookups.ended_at, (
+        f"this machine's clock is {units.duration(abs(skew))} {word} Prometheus's, which is used",
+    )
+
+
+def _first_round(sources: Sources, policy: Policy, window: float) -> dict[str, Read[Any]]:
     metrics = sources.metrics
-    # The earliest full window of the history: what "before" means when something fell.
-    before = datetime.fromtimestamp(at.timestamp() - policy.lookback_seconds, tz=at.tzinfo)
     prometheus: dict[str, tuple[str, Callable[[], Any]]] = {
-        "lookups": ("cache lookups", lambda: metrics.lookups(window, at=at)),
-        "lookups_before": ("cache lookups before", lambda: metrics.lookups(window, at=before)),
-        "history": ("history of the rates", lambda: metrics.history(policy.lookback_seconds, at=at)),
-        "requests": ("requests", lambda: metrics.requests(window, policy.slow_request_seconds, at=at)),
-        "warming": ("warming metrics", lambda: metrics.warming(policy.warming_window_seconds, at=at)),
+        "lookups": ("cache lookups", lambda: metrics.lookups(window)),
+        "history": ("history of the rates", lambda: metrics.history(policy.lookback_seconds)),
+        "requests": ("requests", lambda: metrics.requests(window, policy.slow_request_seconds)),
+        "warming": ("warming metrics", lambda: metrics.warming(policy.warming_window_seconds)),
         "alerts": ("alerts", sources.prometheus.alerts),
     }
     reads: dict[str, Read[Any]] = {
@@ -64,10 +79,19 @@ def _first_round(sources: Sources, policy: Policy, window: float, at: datetime) 
     return reads | {name: Read(what, "prometheus", call) for name, (what, call) in prometheus.items()}
 
 
-def _second_round(sources: Sources, policy: Policy, facts: dict[str, Any], seconds_left: float) -> dict[str, Any]:
-    """What replaces facts that the first round could not get: two scrapes, and the flags from the site's own code."""
+def _second_round(
+    sources: Sources, policy: Policy, facts: dict[str, Any], *, at: datetime, seconds_left: float
+) -> dict[str, Any]:
+    """What the first round calls for: an earlier window to compare with, and replacements for what it could not get."""
     reads: dict[str, Read[Any]] = {}
-    if all(isinstance(facts[name], Unreadable) for name in ("lookups", "requests", "warming")):
+    if not isinstance(facts["lookups"], Unreadable):
+        end, seconds = earlier_window(facts["history"], policy, at)
+        reads["lookups_before"] = Read(
+            f"cache lookups {units.duration((at - end).total_seconds())} before",
+            "prometheus",
+            lambda: sources.metrics.lookups(seconds, at=end),
+        )
+    if isinstance(facts["lookups"], Unreadable):
         reads["scraped"] = Read("two scrapes of /metrics", "web", lambda: _scrape(sources, policy))
     if isinstance(facts["flags"], Unreadable):
         reads["flags"] = Read("feature flags", "django", sources.django.flags)
@@ -76,8 +100,8 @@ def _second_round(sources: Sources, policy: Policy, facts: dict[str, Any], secon
     found = read_together(reads, deadline_seconds=seconds_left)
     scraped = found.pop("scraped", None)
     if isinstance(scraped, Scraped):
-        names = ("lookups", "requests", "warming")
-        found |= {name: fact for name in names if not isinstance(fact := getattr(scraped, name), Unreadable | None)}
+        missing = (name for name in ("lookups", "requests", "warming") if isinstance(facts[name], Unreadable))
+        found |= {name: fact for name in missing if not isinstance(fact := getattr(scraped, name), Unreadable)}
     return found
 
 

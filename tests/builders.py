@@ -41,7 +41,7 @@ NO_WEB = Unreadable("web", "health endpoint", "no answer within 2 s", "is the si
 def lookups(*endpoints: EndpointLookups, attempts: float | None = 10.0, window_seconds: float = 900.0) -> Lookups:
     """Lookups of the given endpoints; a healthy single one by default (95 % of 10,000)."""
     chosen = endpoints or (EndpointLookups("course-detail", hit=9400, miss=500, null_value=50, stale=50),)
-    return Lookups(window_seconds, chosen, attempts, 3, FROM)
+    return Lookups(window_seconds, chosen, attempts, 3, FROM, ended_at=NOW)
 
 
 def history(

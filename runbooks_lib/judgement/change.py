@@ -1,10 +1,14 @@
-"""Which endpoints explain a change of the hit rate? An exact decomposition."""
+"""Which endpoints explain a change of the hit rate? An exact decomposition, and what to compare with."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
-from runbooks_lib.facts import EndpointLookups, Lookups
+from runbooks_lib.facts import EndpointLookups, History, Lookups
+from runbooks_lib.judgement.timeline import hit_rate_breach
+from runbooks_lib.model import Unreadable
+from runbooks_lib.policy import Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,3 +65,18 @@ def contributions(before: Lookups, now: Lookups) -> tuple[Contribution, ...]:
             )
         )
     return tuple(sorted(parts, key=lambda part: (-part.points_ratio, part.endpoint)))
+
+
+def earlier_window(history: History | Unreadable, policy: Policy, at: datetime) -> tuple[datetime, float]:
+    """What to compare with: (its end, aware UTC; its length in seconds).
+
+    Just before the hit rate fell, where the history shows that; else the same time of day before, because a site at
+    noon does not compare with one at midnight.
+    """
+    if not isinstance(history, Unreadable):
+        fall = hit_rate_breach(history, policy.hit_rate, policy.hit_rate.warn)
+        # A rate looks back some steps: the first low sample comes after the fall by as much.
+        margin = timedelta(seconds=4 * history.step_seconds)
+        if fall is not None and not fall.from_the_start and fall.since - margin > history.times[0]:
+            return fall.since - margin, policy.window_seconds
+    return at - timedelta(seconds=policy.baseline_seconds), policy.compare_window_seconds

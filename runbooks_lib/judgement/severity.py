@@ -29,6 +29,7 @@ class Severity:
         what: the fact that decided, with its numbers (``hit rate 54.2 % for 41 min``).
         rule: the rule that applied, with its limit.
         since: when it began, aware UTC, as far as it is known.
+        began_earlier: ``since`` is only the first sample that was read.
         becomes: what it turns into if it goes on, and when; empty when nothing is coming.
     """
 
@@ -36,6 +37,7 @@ class Severity:
     what: str = ""
     rule: str = ""
     since: datetime | None = None
+    began_earlier: bool = False
     becomes: str = ""
 
 
@@ -90,9 +92,9 @@ def _down(situation: Situation, policy: Policy) -> Severity | None:
     at_least = "at least " if from_the_start else ""
     what = f"cache down for {at_least}{units.duration(lasted)}: {who}"
     if lasted > policy.down_for_seconds or from_the_start:
-        return Severity(1, what, rule, since)
+        return Severity(1, what, rule, since, from_the_start)
     becomes = units.clock(since + timedelta(seconds=policy.down_for_seconds))
-    return Severity(3, what, "degradation", since, f"severity 1 at {becomes} ({rule})")
+    return Severity(3, what, "degradation", since, becomes=f"severity 1 at {becomes} ({rule})")
 
 
 def _hit_rate(history: History | Unreadable, policy: Policy) -> Severity | None:
@@ -108,9 +110,10 @@ def _hit_rate(history: History | Unreadable, policy: Policy) -> Severity | None:
     hold = policy.hit_rate_major_for_seconds
     rule = f"under {units.threshold_percent(limit)} for over {units.duration(hold)}"
     if open_breach.observed_seconds > hold:
-        return Severity(2, what, rule, open_breach.since)
+        return Severity(2, what, rule, open_breach.since, open_breach.from_the_start)
     at = units.clock(open_breach.since + timedelta(seconds=hold + open_breach.gaps_seconds))
-    return Severity(3, what, "degradation", open_breach.since, f"severity 2 at {at} ({rule})")
+    becomes = f"severity 2 at {at} ({rule})"
+    return Severity(3, what, "degradation", open_breach.since, open_breach.from_the_start, becomes)
 
 
 def _warming(warming: WarmingActivity | Unreadable, policy: Policy) -> Severity | None:

@@ -24,12 +24,13 @@ class Situation:
     """Everything that triage reads; what could not be read is ``Unreadable``.
 
     Attributes:
-        at: aware UTC, the moment that is judged.
+        at: aware UTC, the moment that is judged; by Prometheus's clock where it could be read, as the history is.
         lookups: over the policy's window, up to ``at``.
         lookups_before: over the same window at the beginning of the history, to compare with.
         history: hit rate and penetration over the policy's lookback.
         warming: over the policy's warming window, from the metrics.
         warming_store: statistics and locks, from Redis.
+        notes: what limits all of it (clocks that differ).
     """
 
     at: datetime
@@ -43,6 +44,7 @@ class Situation:
     warming: WarmingActivity | Unreadable
     alerts: Alerts | Unreadable
     flags: Flags | Unreadable
+    notes: tuple[str, ...] = ()
 
     @property
     def unread(self) -> tuple[Unreadable, ...]:

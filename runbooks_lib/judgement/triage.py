@@ -27,6 +27,7 @@ def judge_triage(facts: Situation, policy: Policy, around: Surroundings, *, prot
     """
     findings = judge_findings(facts, policy)
     severity = assess_severity(facts, findings, policy)
+    since, began_earlier = _onset(severity, facts.history, findings, policy)
     # A severity 1 or 2 is a failure even while each single finding is still within its own window.
     by_rule = [Status.FAIL] if severity.level in (1, 2) else []
     status = worst([*by_rule, *(finding.status for finding in findings)])
@@ -40,7 +41,8 @@ def judge_triage(facts: Situation, policy: Policy, around: Surroundings, *, prot
         rule=severity.rule,
         findings=findings,
         unread=facts.unread,
-        since=severity.since or _since(facts.history, findings, policy),
+        since=since,
+        began_earlier=began_earlier,
         likely=likely_cause(facts, findings),
         next_steps=next_steps(severity.level, findings, around),
         time_scale=policy.time_scale,
@@ -133,21 +135,24 @@ def _headline(status: Status, severity: Severity, findings: tuple[Finding, ...])
     return f"all {len(findings)} checks pass, hit rate {hit_rate.shown}"
 
 
-def _since(history: History | Unreadable, findings: tuple[Finding, ...], policy: Policy) -> datetime | None:
-    """When the first of the rates left its healthy range, for findings that no severity rule dates."""
-    if isinstance(history, Unreadable):
-        return None
+def _onset(
+    severity: Severity, history: History | Unreadable, findings: tuple[Finding, ...], policy: Policy
+) -> tuple[datetime | None, bool]:
+    """When it began, and whether that is only the first sample: by the severity rule, else by the rates."""
+    if severity.since is not None or isinstance(history, Unreadable):
+        return severity.since, severity.began_earlier
     bad = {f.id for f in findings if f.status in (Status.WARN, Status.FAIL)}
     breaches = []
     if "cache.hit_rate" in bad:
         breaches.append(hit_rate_breach(history, policy.hit_rate, policy.hit_rate.warn))
     if "cache.penetration" in bad:
         breaches.append(penetration_breach(history, policy.penetration, policy.penetration.warn))
-    return min((b.since for b in breaches if b is not None), default=None)
+    first = min((b for b in breaches if b is not None), key=lambda b: b.since, default=None)
+    return (None, False) if first is None else (first.since, first.from_the_start)
 
 
 def _notes(facts: Situation, policy: Policy, severity: Severity) -> tuple[str, ...]:
-    notes = []
+    notes = list(facts.notes)
     if policy.time_scale != 1:
         notes.append(
             f"time scale {policy.time_scale:g}: the guide's durations are divided by it "

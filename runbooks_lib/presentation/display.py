@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runbooks_lib import units
@@ -16,7 +17,7 @@ from runbooks_lib.judgement.change import contributions
 from runbooks_lib.model import Evidence, Finding, NextStep, Unreadable, Verdict
 from runbooks_lib.policy import Policy
 from runbooks_lib.presentation import markup
-from runbooks_lib.presentation.text import plain, render
+from runbooks_lib.presentation.text import heading, plain, render
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -101,6 +102,14 @@ def show_steps(steps: Sequence[NextStep]) -> Shown:
     return Shown("\n".join(lines) or "Nothing to do.", markup.steps_list(steps))
 
 
+def show_closing(verdict: Verdict, report: Path) -> Shown:
+    """The end of a notebook: the verdict once more (JupyterLab scrolls down to it), what next, and the record."""
+    steps = show_steps(verdict.next_steps)
+    kept = show_text(f"Recorded in {report.parent}; the report to share is {report.name}.")
+    html = f"{markup.verdict_card(verdict)}{steps.html}{kept.html}"
+    return Shown(f"{heading(verdict)}\n{steps.text}\n{kept.text}", html)
+
+
 def show_text(text: str) -> Shown:
     """One harmless paragraph."""
     return Shown(plain(text), f"<p>{markup.text(text)}</p>")
@@ -144,7 +153,7 @@ def show_endpoints(before: Lookups | Unreadable, now: Lookups | Unreadable, *, a
     ]
     caption = (
         f"Overall hit rate {units.percent(before.hit_ratio)} → {units.percent(now.hit_ratio)}, "
-        f"{units.timestamp(before.provenance.read_at)} against {units.timestamp(now.provenance.read_at)}"
+        f"{units.timestamp(before.ended_at)} against {units.timestamp(now.ended_at)}"
     )
     columns = ("Endpoint", "Part of the change", "Hit rate", "Share of lookups", "Share of misses now")
     return show_table(columns, rows_then_and_now, caption=caption)

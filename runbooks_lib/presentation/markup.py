@@ -9,9 +9,8 @@ from __future__ import annotations
 import html
 from collections.abc import Sequence
 
-from runbooks_lib import units
 from runbooks_lib.model import Evidence, Finding, NextStep, Status, Unreadable, Verdict
-from runbooks_lib.presentation.text import heading, plain
+from runbooks_lib.presentation.text import began, heading, plain
 
 #: Words carry the meaning; the colours (over 4.5 : 1 on white) only repeat it.
 _COLOURS = {Status.OK: "#166534", Status.WARN: "#92400e", Status.FAIL: "#b91c1c", Status.UNKNOWN: "#6b21a8"}
@@ -84,8 +83,7 @@ def verdict_card(verdict: Verdict) -> str:
     if verdict.likely:
         lines.append(("Most likely", verdict.likely))
     if verdict.since is not None:
-        ago = units.duration((verdict.at - verdict.since).total_seconds())
-        lines.append(("Began", f"about {units.timestamp(verdict.since)}, {ago} before this verdict"))
+        lines.append(("Began", began(verdict)))
     if verdict.unread:
         lines.append(("Not read", "; ".join(f"{item.source} {item.what}" for item in verdict.unread)))
     lines += [("Note", note) for note in verdict.notes]

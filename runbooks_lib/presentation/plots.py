@@ -45,11 +45,15 @@ def plot_rates(history: History, policy: Policy, *, since: datetime | None = Non
     if since is not None and history.times and history.times[0] <= since <= history.times[-1]:
         for axes in (upper, lower):
             axes.axvline(since, color=INK, linewidth=1, linestyle=(0, (4, 3)))
+        # Above the axes, where no line can run through it; towards the middle, so that it is never cut off.
+        late = since > history.times[len(history.times) // 2]
         upper.annotate(
             f"began {units.clock(since)}",
-            (since, upper.get_ylim()[0]),
-            xytext=(4, 4),
+            (since, 1),
+            xycoords=("data", "axes fraction"),
+            xytext=(2 if late else -2, 3),
             textcoords="offset points",
+            ha="right" if late else "left",
             fontsize=9,
             color=INK,
         )

@@ -16,7 +16,7 @@ import msgspec
 from runbooks_lib import units
 from runbooks_lib.model import Status, Verdict
 from runbooks_lib.presentation.sections import figures, sections
-from runbooks_lib.presentation.text import heading, plain
+from runbooks_lib.presentation.text import began, heading, plain
 
 _TONES = {Status.OK: "#166534", Status.WARN: "#92400e", Status.FAIL: "#b91c1c", Status.UNKNOWN: "#6b21a8"}
 _ENDED = "finished"
@@ -60,7 +60,7 @@ def render_report(record: Mapping[str, Any], notebook: Mapping[str, Any] | None 
         interrupted=interrupted,
         verdict=verdict,
         findings=sorted(verdict.findings, key=lambda f: -f.status.rank) if verdict else (),
-        began=_began(verdict),
+        began="" if verdict is None else began(verdict),
         unchecked=_unchecked(verdict),
         figures=figures(notebook) if notebook else (),
         sections=_Markup(sections(notebook)) if notebook else "",
@@ -121,13 +121,6 @@ def _subtitle(record: Mapping[str, Any]) -> str:
     if started:
         parts.append(f"started {started}")
     return " · ".join([*parts, f"run {record['run_id']}"])
-
-
-def _began(verdict: Verdict | None) -> str:
-    if verdict is None or verdict.since is None:
-        return ""
-    ago = units.duration((verdict.at - verdict.since).total_seconds())
-    return f"about {units.timestamp(verdict.since)}, {ago} before this verdict"
 
 
 def _unchecked(verdict: Verdict | None) -> str:

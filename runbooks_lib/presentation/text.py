@@ -52,6 +52,16 @@ def heading(verdict: Verdict, *, date: bool = False) -> str:
     return " · ".join(plain(part) for part in parts if part)
 
 
+def began(verdict: Verdict) -> str:
+    """When it began, as far as it is known: ``about 2026-11-22 01:33:00Z, 41 min before``; empty when nothing did."""
+    if verdict.since is None:
+        return ""
+    ago = units.duration((verdict.at - verdict.since).total_seconds())
+    if verdict.began_earlier:
+        return f"before {units.timestamp(verdict.since)}, where the history that was read begins; over {ago} ago"
+    return f"about {units.timestamp(verdict.since)}, {ago} before this verdict"
+
+
 def render(verdict: Verdict, *, record: str = "", colour: bool = False) -> str:
     """The whole screen.
 
@@ -73,9 +83,7 @@ def render(verdict: Verdict, *, record: str = "", colour: bool = False) -> str:
 
 def _context_lines(verdict: Verdict) -> list[str]:
     lines = _labelled("Most likely", verdict.likely) if verdict.likely else []
-    if verdict.since is not None:
-        ago = units.duration((verdict.at - verdict.since).total_seconds())
-        lines += _labelled("Began", f"about {units.clock(verdict.since)}, {ago} ago")
+    lines += _labelled("Began", began(verdict)) if verdict.since is not None else []
     for missing in verdict.unread:
         lines += _labelled("Not read", f"{missing.source} {missing.what}: {missing.reason}")
     for note in verdict.notes:

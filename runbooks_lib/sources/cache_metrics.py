@@ -47,6 +47,7 @@ class _Window:
     samples: Mapping[str, tuple[Sample, ...]]
     degraded: tuple[str, ...]
     provenance: Provenance
+    now: datetime
 
     def by(self, name: str, *labels: str) -> dict[tuple[str, ...], float]:
         """Label values → value; what has no value (NaN) is left out."""
@@ -109,6 +110,7 @@ class CacheMetrics:
             instances=None if instances is None else int(instances),
             provenance=window.provenance,
             degraded="; ".join(window.degraded if counts else (*window.degraded, _TOO_FEW_SCRAPES)),
+            ended_at=window.now,
         )
 
     def history(
@@ -298,7 +300,7 @@ class CacheMetrics:
         main = next(iter(queries.values()))
         took = time.monotonic() - started
         notes = (*answers.warnings, *_short_window(freshness, window_seconds))
-        return _Window(answers.samples, notes, Provenance("prometheus", main, read_at, took))
+        return _Window(answers.samples, notes, Provenance("prometheus", main, read_at, took), freshness.now)
 
 
 _EDGE = re.compile(r"\+?Inf|[0-9.]+(?:e[-+]?[0-9]+)?", re.IGNORECASE)

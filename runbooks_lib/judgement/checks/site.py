@@ -131,7 +131,7 @@ def check_flags(flags: Flags | Unreadable) -> Finding:
     Flags are a fact to know, not to judge: OK when they can be read.
 
     Returns:
-        Finding ``site.flags``; evidence holds one line a feature.
+        Finding ``site.flags``; the detail names every feature.
     """
     if isinstance(flags, Unreadable):
         return unknown("site.flags", "feature flags", flags)
@@ -142,9 +142,8 @@ def check_flags(flags: Flags | Unreadable) -> Finding:
         "site.flags",
         "feature flags",
         Status.OK,
-        " · ".join(f"{value}: {', '.join(names)}" for value, names in by_value.items()) or "none defined",
-        detail=f"from {flags.provenance.query}",
-        evidence=tuple(Evidence(f.feature, f"{f.strategy} {f.percentage:g} %".strip()) for f in flags.flags),
+        ", ".join(f"{len(names)} {value}" for value, names in by_value.items()) or "none defined",
+        detail=" · ".join(f"{value}: {', '.join(names)}" for value, names in by_value.items()),
         runbook=RUNBOOKS["site.flags"],
     )
 
