@@ -60,7 +60,7 @@ def judge_findings(facts: Situation, policy: Policy) -> tuple[Finding, ...]:
         checks.check_hit_rate(facts.lookups, policy),
         checks.check_penetration(facts.lookups, policy),
         checks.check_warming_duration(facts.warming, policy),
-        checks.check_warming_failures(facts.warming, policy),
+        checks.check_warming_failures(facts.warming, facts.warming_store, policy, facts.at),
         checks.check_warming_locks(facts.warming_store),
         checks.check_slow_requests(facts.requests, policy),
         checks.check_request_errors(facts.requests, policy),

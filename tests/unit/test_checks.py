@@ -1,5 +1,8 @@
 """Each check: fine, warning, critical, and what could not be measured."""
 
+from dataclasses import replace
+from datetime import timedelta
+
 import pytest
 from builders import (
     FROM,
@@ -15,7 +18,7 @@ from builders import (
     warming_store,
 )
 
-from runbooks_lib.facts import Alert, Alerts, EndpointLookups, WarmingLock
+from runbooks_lib.facts import Alert, Alerts, EndpointLookups, WarmingLock, WarmingType
 from runbooks_lib.judgement import checks
 from runbooks_lib.model import Status
 from runbooks_lib.policy import Policy
@@ -99,16 +102,26 @@ def test_warming_duration_of_startup_is_not_held_against_a_tasks_threshold():
 def test_warming_failures_leave_skipped_tasks_out():
     """A task that found the lock held neither failed nor succeeded."""
     tasks = {"scheduled": {"success": 4.0, "error": 6.0, "skipped": 90.0}}
-    finding = checks.check_warming_failures(warming(tasks=tasks), POLICY)
+    finding = checks.check_warming_failures(warming(tasks=tasks), warming_store(), POLICY, NOW)
     assert finding.status is Status.FAIL
     assert finding.value == pytest.approx(0.6)
 
 
 def test_warming_that_never_ran_is_unknown_with_what_to_look_at():
     """No task is neither success nor failure."""
-    finding = checks.check_warming_failures(warming(tasks={}), POLICY)
+    finding = checks.check_warming_failures(warming(tasks={}), warming_store(), POLICY, NOW)
     assert finding.status is Status.UNKNOWN
     assert "CACHE_WARMING" in finding.hint
+
+
+@pytest.mark.parametrize(("hours", "expected"), [(1.5, Status.OK), (2.5, Status.WARN)])
+def test_warming_without_a_task_in_the_window_is_judged_by_its_last_run(hours, expected):
+    """An hourly schedule may just miss the hour; one that stopped is a warning."""
+    ran = WarmingType("scheduled", 5, 50, 0, 60.0, NOW - timedelta(hours=hours))
+    store = replace(warming_store(), types=(ran,))
+    finding = checks.check_warming_failures(warming(tasks={}), store, POLICY, NOW)
+    assert finding.status is expected
+    assert "last ran" in finding.shown
 
 
 def test_warming_lock_without_expiry_is_a_warning_that_names_it():
@@ -206,7 +219,7 @@ def test_alerts_that_fire_are_named():
         checks.check_hit_rate(NO_PROMETHEUS, POLICY),
         checks.check_penetration(NO_PROMETHEUS, POLICY),
         checks.check_warming_duration(NO_PROMETHEUS, POLICY),
-        checks.check_warming_failures(NO_PROMETHEUS, POLICY),
+        checks.check_warming_failures(NO_PROMETHEUS, warming_store(), POLICY, NOW),
         checks.check_warming_locks(NO_REDIS),
         checks.check_slow_requests(NO_PROMETHEUS, POLICY),
         checks.check_request_errors(NO_PROMETHEUS, POLICY),

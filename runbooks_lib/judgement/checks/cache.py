@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from runbooks_lib import units
 from runbooks_lib.facts import Lookups, Warming, WarmingActivity
 from runbooks_lib.judgement.findings import RUNBOOKS, degraded, limit, measured, unknown
@@ -128,10 +130,13 @@ def warming_failure_ratio(warming: WarmingActivity) -> tuple[float | None, float
     return (errors / attempts if attempts > 0 else None), attempts
 
 
-def check_warming_failures(warming: WarmingActivity | Unreadable, policy: Policy) -> Finding:
-    """Do warming tasks succeed?
+def check_warming_failures(
+    warming: WarmingActivity | Unreadable, store: Warming | Unreadable, policy: Policy, now: datetime
+) -> Finding:
+    """Do warming tasks run, and succeed?
 
-    failures = error / (success + error) over the window, all strategies; skipped tasks (lock held) are neither.
+    failures = error / (success + error) over the window, all strategies; skipped tasks (lock held) are neither. A
+    window without a task is judged by when warming ran last, as Redis keeps it: an hourly run may just miss the hour.
 
     Returns:
         Finding ``warming.failures``.
@@ -140,22 +145,30 @@ def check_warming_failures(warming: WarmingActivity | Unreadable, policy: Policy
     if isinstance(warming, Unreadable):
         return unknown("warming.failures", title, warming)
     ratio, attempts = warming_failure_ratio(warming)
-    detail = f"{units.count(attempts)} tasks in {units.duration(warming.window_seconds)}"
     if ratio is None:
-        return Finding(
-            "warming.failures",
-            title,
-            Status.UNKNOWN,
-            "no task ran",
-            limit=limit(policy.warming_failures, Status.OK),
-            detail=detail,
-            reason=policy.warming_failures.reason,
-            hint="too short a time to see warming: look again when Prometheus is back"
-            if warming.degraded
-            else "is the task worker running, is CACHE_WARMING on, is a warming lock stuck?",
-            runbook=RUNBOOKS["warming.failures"],
-        )
+        return _no_warming(warming, store, policy, now)
+    detail = f"{units.count(attempts)} tasks in {units.duration(warming.window_seconds)}"
     return measured("warming.failures", title, ratio, policy.warming_failures, detail=detail)
+
+
+def _no_warming(warming: WarmingActivity, store: Warming | Unreadable, policy: Policy, now: datetime) -> Finding:
+    """No task in the window: fine when it ran within two intervals, a warning when it did not, else unknown."""
+    runs = [] if isinstance(store, Unreadable) else [t.last_run_at for t in store.types if t.last_run_at is not None]
+    age = None if not runs else (now - max(runs)).total_seconds()
+    limit_seconds = 2 * policy.warming_interval_seconds
+    status = Status.UNKNOWN if age is None else Status.OK if age <= limit_seconds else Status.WARN
+    stopped = "is the task worker running, is CACHE_WARMING on, is a warming lock stuck?"
+    return Finding(
+        "warming.failures",
+        "warming failures",
+        status,
+        "no task ran" if age is None else f"last ran {units.duration(max(age, 0))} ago",
+        limit=f"{'warning' if status is Status.WARN else 'ok'} within {units.duration(limit_seconds)}",
+        detail=f"no task in {units.duration(warming.window_seconds)}",
+        reason="guide, Scheduled Warming: every hour",
+        hint="too short a time to see warming: look again when Prometheus is back" if warming.degraded else stopped,
+        runbook=RUNBOOKS["warming.failures"],
+    )
 
 
 def _too_few(identifier: str, title: str, lookups: Lookups) -> Finding:
