@@ -14,6 +14,8 @@
 
 from __future__ import annotations
 
+from runbooks_lib.model import Kind
+
 
 class RunbookError(Exception):
     """Something the operator should read: what it is, its value, and the next step.
@@ -53,11 +55,13 @@ class SourceError(RunbookError):
         message: what was asked and what came back.
         source: the system, one of ``redis``, ``prometheus``, ``web``, ``cache_stats``, ``django``.
         hint: what to check or change.
+        kind: why, for judgement: only a system that is not there may be down.
     """
 
-    def __init__(self, message: str, *, source: str, hint: str = "") -> None:
+    def __init__(self, message: str, *, source: str, hint: str = "", kind: Kind = Kind.WRONG) -> None:
         super().__init__(message, hint=hint)
         self.source = source
+        self.kind = kind
 
 
 class ExecutionError(RunbookError):

@@ -56,6 +56,16 @@ class Provenance:
     took_seconds: float = 0.0
 
 
+class Kind(StrEnum):
+    """Why a system could not be read; only a system that is not there may be down."""
+
+    ABSENT = "absent"  # refused, no route, no such name, no answer in time: nobody is there
+    DENIED = "denied"  # it answered, and did not let us in: password, permission, login page
+    FAULTY = "faulty"  # it answered, and says itself that it cannot work: writes refused, no connection left
+    WRONG = "wrong"  # it answered with something else than was asked for, or lacks it
+    BUG = "bug"  # our own fault
+
+
 @dataclass(frozen=True, slots=True)
 class Unreadable:
     """A read that gave no fact. It stands where the fact would have stood.
@@ -65,12 +75,14 @@ class Unreadable:
         what: what was asked for, as people say it (``alerts``, ``health endpoint``).
         reason: what came back instead, in one line.
         hint: what to check or change; may be empty.
+        kind: why, for judgement.
     """
 
     source: str
     what: str
     reason: str
     hint: str = ""
+    kind: Kind = Kind.ABSENT
 
 
 @dataclass(frozen=True, slots=True)
