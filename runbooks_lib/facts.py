@@ -72,13 +72,15 @@ class WarmingLock:
 class Warming:
     """What Redis knows about warming: the statistics by strategy and the locks that are held now.
 
-    ``warnings`` name what could not be understood, and say when the search for locks ended early.
+    ``warnings`` name what could not be understood, and say when the search for locks ended early; ``complete`` is
+    False then.
     """
 
     types: tuple[WarmingType, ...]
     locks: tuple[WarmingLock, ...]
     provenance: Provenance
     warnings: tuple[str, ...] = ()
+    complete: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,11 +279,15 @@ class Alert:
 
 @dataclass(frozen=True, slots=True)
 class Alerts:
-    """The alerts that Prometheus holds now, and how many rules it evaluates (0 means nobody would be told)."""
+    """The alerts that Prometheus holds now, and how many rules it evaluates (0 means nobody would be told).
+
+    ``degraded`` says why the answer is not whole; empty when it is.
+    """
 
     alerts: tuple[Alert, ...]
     rules_count: int | None
     provenance: Provenance
+    degraded: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,6 +302,7 @@ class Health:
         version: of the site; empty when not sent.
         latency_seconds: how long the answer took.
         notes: fields that did not hold what they should (a rate in percent) and are None for that reason.
+        redis_latency_seconds: a round trip to Redis, as the site measures it; None when not sent.
     """
 
     http_status: int
@@ -310,6 +317,7 @@ class Health:
     latency_seconds: float
     provenance: Provenance
     notes: tuple[str, ...] = ()
+    redis_latency_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,18 +43,12 @@ class Threshold:
             return Status.FAIL
         return Status.WARN if sign * value > sign * self.warn else Status.OK
 
-    def limit_for(self, status: Status) -> float:
-        """The threshold that a status refers to: the critical one for FAIL, else the warning one."""
-        return self.fail if status is Status.FAIL else self.warn
 
 
 GUIDE_METRICS = "guide, Critical Metrics to Monitor"
 GUIDE_INCIDENT = "guide, Incident Response"
 
-#: The guide's scale of features that a rollback of everything new disables, and the fallback it enables.
-PAGE_CACHE_FEATURE = "PAGE_CACHE"
-
-#: Three percent of 15 minutes at 1 lookup/s: fewer lookups than this say nothing about a rate.
+#: In a window: fewer lookups than this say nothing about a rate, in either direction.
 MIN_LOOKUPS = 30.0
 
 #: Fewer warming tasks than this cannot show "more than half of them fail".
@@ -123,14 +117,19 @@ class Policy:
     low_hit_rate_for_seconds: float = 15 * 60
     down_for_seconds: float = 5 * 60
     hit_rate_major_for_seconds: float = 30 * 60
-    warming_window_seconds: float = 3600
+    #: Long enough for an hourly schedule to show three runs: one failure of one would prove nothing.
+    warming_window_seconds: float = 4 * 3600
     warming_interval_seconds: float = 3600
     baseline_seconds: float = 24 * 3600
     stage_soak_seconds: float = 24 * 3600
 
-    #: Never scaled: how long an operator waits for one system, and for all of them together.
-    read_timeout_seconds: float = 3.0
+    #: Never scaled: how long an operator waits for all systems together.
     deadline_seconds: float = 6.0
+
+    @property
+    def min_lookups_per_second(self) -> float:
+        """Traffic below this says nothing about a rate: 30 lookups in 15 min, scaled with the window."""
+        return MIN_LOOKUPS / self.window_seconds
 
 
 _SCALED = (

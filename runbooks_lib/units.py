@@ -44,7 +44,7 @@ def duration(value: float | None) -> str:
         return _NO_VALUE
     whole = round(value)
     if whole < 120:
-        return f"{value:g} s" if value < 1 else f"{whole} s"
+        return f"{whole} s" if value >= 10 or value == whole else f"{value:.1f} s"
     if whole < 3600:
         minutes, rest = divmod(whole, 60)
         return f"{minutes} min {rest} s" if rest and minutes < 10 else f"{round(value / 60)} min"
@@ -77,6 +77,12 @@ def count(value: float | None) -> str:
     if value != int(value) and abs(value) < 10:
         return f"{value:.1f}"
     return f"{round(value):,}"
+
+
+def things(value: float | None, one: str) -> str:
+    """A number with its noun: ``1 lookup``, ``14 lookups``."""
+    shown = count(value)
+    return f"{shown} {one}" if shown == "1" else f"{shown} {one}s"
 
 
 def per_second(value: float | None) -> str:

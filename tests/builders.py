@@ -21,7 +21,7 @@ from runbooks_lib.facts import (
 )
 from runbooks_lib.judgement.next_steps import Surroundings
 from runbooks_lib.judgement.situation import Situation
-from runbooks_lib.model import Provenance, Unreadable
+from runbooks_lib.model import Kind, Provenance, Unreadable
 
 NOW = datetime(2026, 11, 22, 2, 14, 7, tzinfo=UTC)
 #: What a stranger may call an endpoint: markup, an escape sequence, math, a code mark, a direction override, a bar.
@@ -35,6 +35,8 @@ AROUND = Surroundings(
 )
 NO_PROMETHEUS = Unreadable("prometheus", "cache lookups", "connection refused", "is Prometheus running?")
 NO_REDIS = Unreadable("redis", "server", "connection refused", "is redis-server running?")
+DENIED_REDIS = Unreadable("redis", "server", "wrong password", "correct it in redis_url", Kind.DENIED)
+NO_SUCH_PAGE = Unreadable("web", "health endpoint", "answered 404", "does the site have it?", Kind.WRONG)
 NO_WEB = Unreadable("web", "health endpoint", "no answer within 2 s", "is the site up?")
 
 
@@ -74,7 +76,20 @@ def server(**changes: object) -> RedisServer:
 
 def health(**changes: object) -> Health:
     """A site that says it is healthy."""
-    well = Health(200, "healthy", True, 0.95, 0.01, NOW, False, {"ENHANCED_CACHE": 100.0}, "1.0", 0.02, FROM)
+    well = Health(
+        200,
+        "healthy",
+        True,
+        0.95,
+        0.01,
+        NOW,
+        False,
+        {"ENHANCED_CACHE": 100.0},
+        "1.0",
+        0.02,
+        FROM,
+        redis_latency_seconds=0.0004,
+    )
     return replace(well, **changes)  # type: ignore[arg-type]
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from runbooks_lib.facts import EndpointLookups, History, Lookups
-from runbooks_lib.judgement.timeline import hit_rate_breach
+from runbooks_lib.judgement.timeline import breach
 from runbooks_lib.model import Unreadable
 from runbooks_lib.policy import Policy
 
@@ -74,7 +74,7 @@ def earlier_window(history: History | Unreadable, policy: Policy, at: datetime) 
     noon does not compare with one at midnight.
     """
     if not isinstance(history, Unreadable):
-        fall = hit_rate_breach(history, policy.hit_rate, policy.hit_rate.warn)
+        fall = breach(history, history.hit_ratio, policy.hit_rate.warn, policy.hit_rate.worse)
         # A rate looks back some steps: the first low sample comes after the fall by as much.
         margin = timedelta(seconds=4 * history.step_seconds)
         if fall is not None and not fall.from_the_start and fall.since - margin > history.times[0]:

@@ -60,7 +60,7 @@ def measured(  # noqa: PLR0913 - a finding has that many parts; all but the firs
         title,
         status,
         _shown(value, threshold.unit),
-        limit=limit(threshold, status),
+        limit=limit(threshold),
         detail=detail,
         reason=threshold.reason,
         value=value,
@@ -71,13 +71,11 @@ def measured(  # noqa: PLR0913 - a finding has that many parts; all but the firs
     )
 
 
-def limit(threshold: Threshold, status: Status) -> str:
-    """``critical < 60 %`` for FAIL, ``warning < 80 %`` for WARN, ``ok ≥ 80 %`` otherwise."""
-    edge = threshold.limit_for(status)
-    shown = units.threshold_percent(edge) if threshold.unit == "ratio" else _shown(edge, threshold.unit)
-    beyond, within = ("<", "≥") if threshold.worse == "below" else (">", "≤")
-    words = {Status.FAIL: f"critical {beyond}", Status.WARN: f"warning {beyond}"}
-    return f"{words.get(status, f'ok {within}')} {shown}"
+def limit(threshold: Threshold) -> str:
+    """Both thresholds: ``warning < 80 %, critical < 60 %``."""
+    beyond = "<" if threshold.worse == "below" else ">"
+    show = units.threshold_percent if threshold.unit == "ratio" else lambda edge: _shown(edge, threshold.unit)
+    return f"warning {beyond} {show(threshold.warn)}, critical {beyond} {show(threshold.fail)}"
 
 
 def _shown(value: float | None, unit: str) -> str:

@@ -51,7 +51,7 @@ def next_steps(severity: int | None, findings: Sequence[Finding], around: Surrou
         if step is not None and remedy not in seen:
             seen.add(remedy)
             steps.append(step)
-    if steps:
+    if severity is not None or any(finding.status is not Status.OK for finding in findings):
         steps.append(NextStep("Look again", f"runbooks triage --environment {around.environment}"))
     return tuple(steps)
 

@@ -8,16 +8,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from runbooks_lib import units
-from runbooks_lib.facts import Health, History, RedisServer, WarmingActivity
-from runbooks_lib.judgement.checks import warming_failure_ratio
+from runbooks_lib.facts import WarmingActivity
+from runbooks_lib.judgement.checks import worst_warming
+from runbooks_lib.judgement.outage import is_down, last_hit
 from runbooks_lib.judgement.situation import Situation
-from runbooks_lib.judgement.timeline import hit_rate_breach, last_useful
+from runbooks_lib.judgement.timeline import Rate, rate_breach
 from runbooks_lib.model import Finding, Status, Unreadable
 from runbooks_lib.policy import MIN_WARMING_TASKS, Policy
+
+#: The rule of severity 3 that concerns the watching, not the site.
+ALERTING = "alerting issues"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,80 +56,65 @@ def assess_severity(situation: Situation, findings: Sequence[Finding], policy: P
     down = _down(situation, policy)
     if down is not None and down.level == 1:
         return down
-    hit_rate = _hit_rate(situation.history, policy)
-    major = [s for s in (hit_rate, _warming(situation.warming, policy)) if s is not None and s.level == 2]
-    if major:
-        return major[0]
-    return down or hit_rate or _degraded(findings)
-
-
-def is_down(server: RedisServer | Unreadable, health: Health | Unreadable) -> str:
-    """Is the cache down, and who says so? Empty when it is not, or when only the path from here is broken."""
-    if not isinstance(health, Unreadable):
-        if health.redis_reachable is False:
-            return "the site does not reach Redis"
-        if health.status == "down":
-            return "the site reports its cache as down"
-        return ""
-    if isinstance(server, Unreadable):
-        return f"Redis is not reachable ({server.reason}) and the health endpoint does not answer"
-    return "Redis is loading its data set" if server.loading else ""
+    hit_rate = _hit_rate(situation, policy)
+    major = next((s for s in (hit_rate, _warming(situation.warming, policy)) if s is not None and s.level == 2), None)
+    if major is not None and down is not None:
+        # The outage is not the worst rule yet, and the most urgent thing to know all the same.
+        return replace(major, what=f"{down.what}; {major.what}", becomes=down.becomes)
+    return major or down or hit_rate or _degraded(findings)
 
 
 def _down(situation: Situation, policy: Policy) -> Severity | None:
-    who = is_down(situation.server, situation.health)
-    history, now = situation.history, situation.at
+    who = is_down(situation)
     if not who:
         return None
-    limit = units.duration(policy.down_for_seconds)
-    rule = f"down for over {limit}"
-    useful = None if isinstance(history, Unreadable) else last_useful(history)
-    if useful is None:
+    rule = f"down for over {units.duration(policy.down_for_seconds)}"
+    since = None if isinstance(situation.history, Unreadable) else last_hit(situation.history)
+    if since is None:
         # Nobody can say that it is short: the worse case is the safe one to act on.
-        return Severity(
-            1,
-            f"cache down, for how long is not known: {who}",
-            f"{rule}; an unknown duration counts as longer",
-        )
-    since, from_the_start = useful
-    lasted = (now - since).total_seconds()
-    at_least = "at least " if from_the_start else ""
-    what = f"cache down for {at_least}{units.duration(lasted)}: {who}"
-    if lasted > policy.down_for_seconds or from_the_start:
-        return Severity(1, what, rule, since, from_the_start)
+        return Severity(1, f"cache down, for how long is not known: {who}", f"{rule}; not known counts as longer")
+    lasted = max(0.0, (situation.at - since).total_seconds())
+    what = f"cache down, no hit for {units.duration(lasted)}: {who}"
+    if lasted > policy.down_for_seconds:
+        return Severity(1, what, rule, since)
     becomes = units.clock(since + timedelta(seconds=policy.down_for_seconds))
     return Severity(3, what, "degradation", since, becomes=f"severity 1 at {becomes} ({rule})")
 
 
-def _hit_rate(history: History | Unreadable, policy: Policy) -> Severity | None:
-    if isinstance(history, Unreadable):
-        return None
+def _hit_rate(situation: Situation, policy: Policy) -> Severity | None:
     limit = policy.hit_rate.fail
-    open_breach = hit_rate_breach(history, policy.hit_rate, limit)
-    if open_breach is None:
+    found = rate_breach(situation, policy, Rate.HIT, limit)
+    if found is None:
         return None
-    newest = next((value for value in reversed(history.hit_ratio) if value is not None), None)
-    at_least = "at least " if open_breach.from_the_start else ""
-    what = f"hit rate {units.percent(newest)} for {at_least}{units.duration(open_breach.lasted_seconds)}"
+    at_least = "at least " if found.from_the_start else ""
+    what = f"hit rate {units.percent(_present(situation, limit))} for {at_least}{units.duration(found.lasted_seconds)}"
     hold = policy.hit_rate_major_for_seconds
     rule = f"under {units.threshold_percent(limit)} for over {units.duration(hold)}"
-    if open_breach.observed_seconds > hold:
-        return Severity(2, what, rule, open_breach.since, open_breach.from_the_start)
-    at = units.clock(open_breach.since + timedelta(seconds=hold + open_breach.gaps_seconds))
-    becomes = f"severity 2 at {at} ({rule})"
-    return Severity(3, what, "degradation", open_breach.since, open_breach.from_the_start, becomes)
+    if found.observed_seconds > hold:
+        return Severity(2, what, rule, found.since, found.from_the_start)
+    at = units.clock(found.since + timedelta(seconds=hold + found.gaps_seconds))
+    return Severity(3, what, "degradation", found.since, found.from_the_start, f"severity 2 at {at} ({rule})")
+
+
+def _present(situation: Situation, limit: float) -> float | None:
+    """The hit rate to name: the window's, as the table shows it; the newest sample while the window lags behind."""
+    window = None if isinstance(situation.lookups, Unreadable) else situation.lookups.hit_ratio
+    if window is not None and window < limit:
+        return window
+    ratios = () if isinstance(situation.history, Unreadable) else situation.history.hit_ratio
+    return next((value for value in reversed(ratios) if value is not None), None)
 
 
 def _warming(warming: WarmingActivity | Unreadable, policy: Policy) -> Severity | None:
     if isinstance(warming, Unreadable):
         return None
-    ratio, attempts = warming_failure_ratio(warming)
-    if ratio is None or ratio <= policy.warming_failures.fail or attempts < MIN_WARMING_TASKS:
+    worst = worst_warming(warming)
+    if worst is None or worst.ratio <= policy.warming_failures.fail or worst.attempts < MIN_WARMING_TASKS:
         return None
+    window = units.duration(warming.window_seconds)
     return Severity(
         2,
-        f"{units.percent(ratio)} of {units.count(attempts)} warming tasks failed "
-        f"in {units.duration(warming.window_seconds)}",
+        f"{units.percent(worst.ratio)} of {units.count(worst.attempts)} {worst.name} warming tasks failed in {window}",
         f"warming failures over {units.threshold_percent(policy.warming_failures.fail)}",
     )
 
@@ -136,5 +125,5 @@ def _degraded(findings: Sequence[Finding]) -> Severity:
         return Severity(3, f"{bad[0].title} {bad[0].shown}", "degradation")
     blind = [f for f in findings if f.status is Status.UNKNOWN and f.id.startswith("alerting.")]
     if blind:
-        return Severity(3, f"{blind[0].title} {blind[0].shown}", "alerting issues")
+        return Severity(3, f"{blind[0].title} {blind[0].shown}", ALERTING)
     return Severity(None)

@@ -5,9 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import Enum
 
 from runbooks_lib.facts import History
-from runbooks_lib.policy import Threshold
+from runbooks_lib.judgement.situation import Situation
+from runbooks_lib.model import Unreadable
+from runbooks_lib.policy import Policy
+
+
+class Rate(Enum):
+    """Which of the two rates of a history."""
+
+    HIT = "hit rate"
+    PENETRATION = "penetration"
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,12 +26,14 @@ class Breach:
 
     Attributes:
         since: first sample of the breach, aware UTC.
+        newest: its newest sample, aware UTC.
         lasted_seconds: from ``since`` to the newest sample.
         gaps_seconds: how much of that was not observed.
         from_the_start: it was already so at the first sample, so it began earlier than ``since``.
     """
 
     since: datetime
+    newest: datetime
     lasted_seconds: float
     gaps_seconds: float
     from_the_start: bool
@@ -63,32 +75,28 @@ def breach(history: History, values: Sequence[float | None], limit: float, worse
         return None
     return Breach(
         since=history.times[start],
+        newest=history.times[newest],
         lasted_seconds=(history.times[newest] - history.times[start]).total_seconds(),
         gaps_seconds=gaps * history.step_seconds,
         from_the_start=all(value is None for value in values[:start]),
     )
 
 
-def hit_rate_breach(history: History, threshold: Threshold, limit: float) -> Breach | None:
-    """Since when has the hit rate been under ``limit`` (a ratio)?"""
-    return breach(history, history.hit_ratio, limit, threshold.worse)
+def rate_breach(situation: Situation, policy: Policy, rate: Rate, limit: float) -> Breach | None:
+    """Since when has a rate been beyond ``limit`` (a ratio), and is it still?
 
-
-def penetration_breach(history: History, threshold: Threshold, limit: float) -> Breach | None:
-    """Since when has penetration been over ``limit`` (a ratio)?"""
-    return breach(history, history.penetration_ratio, limit, threshold.worse)
-
-
-def last_useful(history: History) -> tuple[datetime, bool] | None:
-    """When did the cache last answer anything?
-
-    A site whose Redis is gone either bypasses its cache, so that its lookup counters stand still, or counts nothing
-    but misses. Both end the samples with a hit.
-
-    Returns:
-        (time of the newest sample with a hit, False), or (first sample, True) when none had one; None without samples.
+    Points with too little traffic to mean anything count as gaps. A breach whose newest sample is older than the
+    policy's window is not one of now.
     """
-    for moment, ratio in zip(reversed(history.times), reversed(history.hit_ratio), strict=True):
-        if ratio is not None and ratio > 0:
-            return moment, False
-    return (history.times[0], True) if history.times else None
+    history = situation.history
+    if isinstance(history, Unreadable):
+        return None
+    ratios = history.hit_ratio if rate is Rate.HIT else history.penetration_ratio
+    threshold = policy.hit_rate if rate is Rate.HIT else policy.penetration
+    traffic = history.lookups_per_second
+    enough = policy.min_lookups_per_second
+    values = [r if t is not None and t >= enough else None for r, t in zip(ratios, traffic, strict=True)]
+    found = breach(history, values, limit, threshold.worse)
+    if found is None or (situation.at - found.newest).total_seconds() > policy.window_seconds:
+        return None
+    return found

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from datetime import datetime
 
 from runbooks_lib import units
-from runbooks_lib.facts import History, Lookups
+from runbooks_lib.facts import Lookups
 from runbooks_lib.judgement import checks
 from runbooks_lib.judgement.change import contributions
 from runbooks_lib.judgement.next_steps import Surroundings, next_steps
-from runbooks_lib.judgement.severity import Severity, assess_severity, is_down
+from runbooks_lib.judgement.outage import is_down
+from runbooks_lib.judgement.severity import ALERTING, Severity, assess_severity
 from runbooks_lib.judgement.situation import Situation
-from runbooks_lib.judgement.timeline import hit_rate_breach, penetration_breach
+from runbooks_lib.judgement.timeline import Rate, rate_breach
 from runbooks_lib.model import Finding, Status, Unreadable, Verdict, worst
 from runbooks_lib.policy import Policy
 
@@ -27,9 +29,10 @@ def judge_triage(facts: Situation, policy: Policy, around: Surroundings, *, prot
     """
     findings = judge_findings(facts, policy)
     severity = assess_severity(facts, findings, policy)
-    since, began_earlier = _onset(severity, facts.history, findings, policy)
-    # A severity 1 or 2 is a failure even while each single finding is still within its own window.
-    by_rule = [Status.FAIL] if severity.level in (1, 2) else []
+    since, began_earlier = _onset(severity, facts, findings, policy)
+    # A rule may apply while each single finding is still fine within its own, longer window.
+    by_rule = {1: [Status.FAIL], 2: [Status.FAIL], 3: [Status.WARN]}.get(severity.level or 0, [])
+    by_rule = [] if severity.rule == ALERTING else by_rule
     status = worst([*by_rule, *(finding.status for finding in findings)])
     return Verdict(
         runbook="triage",
@@ -55,7 +58,7 @@ def judge_findings(facts: Situation, policy: Policy) -> tuple[Finding, ...]:
     """All findings of triage, in the order in which they are shown when they are equally bad."""
     return (
         # First what everything else rests on: a cache that is down also has a low hit rate.
-        checks.check_redis(facts.server, facts.health, policy),
+        checks.check_redis(facts, policy),
         checks.check_health(facts.health),
         checks.check_hit_rate(facts.lookups, policy),
         checks.check_penetration(facts.lookups, policy),
@@ -76,7 +79,7 @@ def likely_cause(facts: Situation, findings: tuple[Finding, ...]) -> str:
 
     It names what was measured. Which of the known causes it is, the troubleshooting runbooks decide.
     """
-    down = is_down(facts.server, facts.health)
+    down = is_down(facts)
     if down:
         return down
     status = {finding.id: finding.status for finding in findings}
@@ -136,17 +139,17 @@ def _headline(status: Status, severity: Severity, findings: tuple[Finding, ...])
 
 
 def _onset(
-    severity: Severity, history: History | Unreadable, findings: tuple[Finding, ...], policy: Policy
+    severity: Severity, facts: Situation, findings: tuple[Finding, ...], policy: Policy
 ) -> tuple[datetime | None, bool]:
     """When it began, and whether that is only the first sample: by the severity rule, else by the rates."""
-    if severity.since is not None or isinstance(history, Unreadable):
+    if severity.since is not None:
         return severity.since, severity.began_earlier
     bad = {f.id for f in findings if f.status in (Status.WARN, Status.FAIL)}
     breaches = []
     if "cache.hit_rate" in bad:
-        breaches.append(hit_rate_breach(history, policy.hit_rate, policy.hit_rate.warn))
+        breaches.append(rate_breach(facts, policy, Rate.HIT, policy.hit_rate.warn))
     if "cache.penetration" in bad:
-        breaches.append(penetration_breach(history, policy.penetration, policy.penetration.warn))
+        breaches.append(rate_breach(facts, policy, Rate.PENETRATION, policy.penetration.warn))
     first = min((b for b in breaches if b is not None), key=lambda b: b.since, default=None)
     return (None, False) if first is None else (first.since, first.from_the_start)
 
@@ -158,12 +161,9 @@ def _notes(facts: Situation, policy: Policy, severity: Severity) -> tuple[str, .
             f"time scale {policy.time_scale:g}: the guide's durations are divided by it "
             f"(15 min is {units.duration(15 * 60 / policy.time_scale)} here)"
         )
-    degraded = {
-        getattr(fact, "degraded", "") for fact in (facts.lookups, facts.requests) if not isinstance(fact, Unreadable)
-    }
-    notes.extend(sorted(text for text in degraded if text))
-    if not isinstance(facts.server, Unreadable):
-        notes.extend(facts.server.warnings)
+    for fact in (getattr(facts, field.name) for field in fields(facts)):
+        limits = (getattr(fact, "degraded", ""), *getattr(fact, "warnings", ()), *getattr(fact, "notes", ()))
+        notes.extend(text for text in limits if text and text not in notes)
     if severity.level == 1 and severity.since is None:
         notes.append("severity 1 is assumed, because nothing says how long it has lasted")
     return tuple(notes)

@@ -10,7 +10,7 @@ import html
 from collections.abc import Sequence
 
 from runbooks_lib.model import Evidence, Finding, NextStep, Status, Unreadable, Verdict
-from runbooks_lib.presentation.text import began, heading, plain
+from runbooks_lib.presentation.text import began, grouped, heading, plain
 
 #: Words carry the meaning; the colours (over 4.5 : 1 on white) only repeat it.
 _COLOURS = {Status.OK: "#166534", Status.WARN: "#92400e", Status.FAIL: "#b91c1c", Status.UNKNOWN: "#6b21a8"}
@@ -85,7 +85,8 @@ def verdict_card(verdict: Verdict) -> str:
     if verdict.since is not None:
         lines.append(("Began", began(verdict)))
     if verdict.unread:
-        lines.append(("Not read", "; ".join(f"{item.source} {item.what}" for item in verdict.unread)))
+        groups = grouped(verdict.unread).items()
+        lines.append(("Not read", "; ".join(f"{source} ({', '.join(whats)})" for (source, _), whats in groups)))
     lines += [("Note", note) for note in verdict.notes]
     body = "".join(f'<div style="margin-top:4px"><b>{label}.</b> {text(value)}</div>' for label, value in lines)
     return _card(_COLOURS[verdict.status], f"{badge(verdict.status)} {_after_status(verdict)}", body)

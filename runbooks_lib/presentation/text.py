@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from runbooks_lib import units
-from runbooks_lib.model import Finding, Status, Verdict
+from runbooks_lib.model import Finding, Status, Unreadable, Verdict
 
 if TYPE_CHECKING:
     from runbooks_lib.records.verify import Verification
@@ -81,11 +81,19 @@ def render(verdict: Verdict, *, record: str = "", colour: bool = False) -> str:
     return "\n".join(lines)
 
 
+def grouped(unread: Sequence[Unreadable]) -> dict[tuple[str, str], list[str]]:
+    """What could not be read, by source and reason: one broken system is one line."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for missing in unread:
+        groups.setdefault((missing.source, missing.reason), []).append(missing.what)
+    return groups
+
+
 def _context_lines(verdict: Verdict) -> list[str]:
     lines = _labelled("Most likely", verdict.likely) if verdict.likely else []
     lines += _labelled("Began", began(verdict)) if verdict.since is not None else []
-    for missing in verdict.unread:
-        lines += _labelled("Not read", f"{missing.source} {missing.what}: {missing.reason}")
+    for (source, reason), whats in grouped(verdict.unread).items():
+        lines += _labelled("Not read", f"{source} ({', '.join(whats)}): {reason}")
     for note in verdict.notes:
         lines += _labelled("Note", note)
     return lines
@@ -94,13 +102,22 @@ def _context_lines(verdict: Verdict) -> list[str]:
 def _finding_lines(findings: Sequence[Finding], *, colour: bool) -> list[str]:
     ordered = sorted(findings, key=lambda finding: -finding.status.rank)
     name_width = max((len(finding.title) for finding in ordered), default=0)
-    value_width = min(max((len(plain(finding.shown)) for finding in ordered), default=0), 24)
-    lines = []
+    value_width = min(max((len(plain(finding.shown)) for finding in ordered), default=0), 20)
+    margin = " " * (name_width + 10)
+    lines, told = [], set()
     for finding in ordered:
-        value = plain(finding.shown).ljust(value_width)
-        tail = " · ".join(plain(part) for part in (finding.limit, finding.detail) if part)
+        parts = [plain(part) for part in (finding.shown, finding.limit, finding.detail) if part]
+        if finding.status is Status.UNKNOWN and parts[0] in told:
+            # One broken source silences many checks; its reason is told once.
+            parts = ["could not be read, as above"]
+        told.add(parts[0])
+        text = "  ".join([parts[0].ljust(value_width), " · ".join(parts[1:])]).rstrip()
         word = _paint(_WORDS[finding.status], finding.status, colour=colour)
-        lines.append(f"  {word}  {finding.title.ljust(name_width)}  {value}  {tail}".rstrip())
+        wrapped = textwrap.wrap(text, _WIDTH + 10, drop_whitespace=True, break_long_words=False, break_on_hyphens=False)
+        # ``wrap`` joins runs of blanks at a break only, so a line that fits keeps its columns.
+        first, rest = (text, []) if len(text) <= _WIDTH + 10 else (wrapped[0], wrapped[1:])
+        lines.append(f"  {word}  {finding.title.ljust(name_width)}  {first}")
+        lines += [f"{margin}{' ' * (value_width + 2)}{line}" for line in rest]
     return lines
 
 

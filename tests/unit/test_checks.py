@@ -5,41 +5,45 @@ from datetime import timedelta
 
 import pytest
 from builders import (
+    DENIED_REDIS,
     FROM,
     NO_PROMETHEUS,
     NO_REDIS,
+    NO_SUCH_PAGE,
     NO_WEB,
     NOW,
     health,
+    history,
     lookups,
     requests,
     server,
+    situation,
     warming,
     warming_store,
 )
 
 from runbooks_lib.facts import Alert, Alerts, EndpointLookups, WarmingLock, WarmingType
 from runbooks_lib.judgement import checks
-from runbooks_lib.model import Status
+from runbooks_lib.model import Kind, Status, Unreadable
 from runbooks_lib.policy import Policy
 
 POLICY = Policy()
 
 
 @pytest.mark.parametrize(
-    ("hit", "miss", "expected", "limit"),
+    ("hit", "miss", "expected"),
     [
-        (95, 5, Status.OK, "ok ≥ 80 %"),
-        (70, 30, Status.WARN, "warning < 80 %"),
-        (54, 46, Status.FAIL, "critical < 60 %"),
+        (95, 5, Status.OK),
+        (70, 30, Status.WARN),
+        (54, 46, Status.FAIL),
     ],
 )
-def test_hit_rate_is_held_against_the_guides_thresholds(hit, miss, expected, limit):
-    """The limit that decided is shown beside the value."""
+def test_hit_rate_is_held_against_the_guides_thresholds(hit, miss, expected):
+    """Both limits are shown beside the value."""
     finding = checks.check_hit_rate(lookups(EndpointLookups("a", hit=hit * 10, miss=miss * 10)), POLICY)
 
     assert finding.status is expected
-    assert finding.limit == limit
+    assert finding.limit == "warning < 80 %, critical < 60 %"
     assert finding.value == pytest.approx(hit / 100)
     assert "15 min window" in finding.detail
 
@@ -124,6 +128,21 @@ def test_warming_without_a_task_in_the_window_is_judged_by_its_last_run(hours, e
     assert "last ran" in finding.shown
 
 
+def test_warming_failures_of_the_schedule_do_not_hide_behind_on_demand_refreshes():
+    """Hundreds of refreshes succeed while every hourly run fails."""
+    tasks = {"on_demand": {"success": 400.0}, "scheduled": {"error": 4.0}}
+    finding = checks.check_warming_failures(warming(tasks=tasks), warming_store(), POLICY, NOW)
+    assert finding.status is Status.FAIL
+    assert "scheduled, 4 tasks" in finding.detail
+
+
+def test_warming_locks_that_were_not_all_looked_for_are_unknown():
+    """A bounded search that ended early has not shown that none is stuck."""
+    finding = checks.check_warming_locks(replace(warming_store(), complete=False))
+    assert finding.status is Status.UNKNOWN
+    assert "not all keys" in finding.shown
+
+
 def test_warming_lock_without_expiry_is_a_warning_that_names_it():
     """Such a lock keeps warming from ever running again."""
     stuck = WarmingLock("cache_warming_lock:startup:all", None)
@@ -135,17 +154,42 @@ def test_warming_lock_without_expiry_is_a_warning_that_names_it():
 
 def test_redis_unreachable_from_here_only_is_unknown():
     """The site reaches it: the path from the operator's machine is at fault, not the cache."""
-    finding = checks.check_redis(NO_REDIS, health(), POLICY)
+    finding = checks.check_redis(situation(server=NO_REDIS), POLICY)
     assert finding.status is Status.UNKNOWN
-    assert "site says that it reaches it" in finding.detail
+    assert "the site works with it" in finding.detail
 
 
 @pytest.mark.parametrize("says", [health(redis_reachable=False, status="down", http_status=503), NO_WEB])
 def test_redis_unreachable_and_nobody_contradicts_is_a_failure(says):
-    """The site does not reach it either, or cannot be asked."""
-    finding = checks.check_redis(NO_REDIS, says, POLICY)
+    """The site does not reach it either, or cannot be asked, and no lookup has a hit."""
+    facts = situation(server=NO_REDIS, health=says, history=history([0.95] * 100 + [None] * 20))
+    finding = checks.check_redis(facts, POLICY)
     assert finding.status is Status.FAIL
     assert "connection refused" in finding.shown
+
+
+def test_redis_that_refuses_the_password_is_unknown_and_never_down():
+    """It answered: that is our configuration, not an outage."""
+    facts = situation(server=DENIED_REDIS, health=NO_SUCH_PAGE, history=NO_PROMETHEUS, lookups=NO_PROMETHEUS)
+    assert checks.check_redis(facts, POLICY).status is Status.UNKNOWN
+
+
+def test_redis_that_refuses_writes_is_a_failure_and_not_called_unreachable():
+    """A full disk under a save point: reads go on, everything else fails."""
+    faulty = Unreadable("redis", "server", "Redis refuses writes (MISCONF)", "free the disk", Kind.FAULTY)
+    finding = checks.check_redis(situation(server=faulty), POLICY)
+    assert finding.status is Status.FAIL
+    assert "refuses writes" in finding.shown
+
+
+def test_redis_latency_is_judged_as_the_site_measures_it():
+    """130 ms through a VPN are no fault of the site's; 130 ms at the site are."""
+    far = situation(server=server(latency_seconds=0.13))
+    assert checks.check_redis(far, POLICY).status is Status.OK
+    slow = situation(health=health(redis_latency_seconds=0.13))
+    assert checks.check_redis(slow, POLICY).status is Status.FAIL
+    unsaid = situation(server=server(latency_seconds=0.13), health=health(redis_latency_seconds=None))
+    assert checks.check_redis(unsaid, POLICY).status is Status.OK
 
 
 def test_memory_without_a_limit_is_unknown_never_ok():
@@ -200,6 +244,21 @@ def test_throttling_sums_the_scopes():
 def test_health_is_taken_at_its_word_and_at_its_code(changes, expected):
     """503 or an unreachable Redis is down, whatever the text says."""
     assert checks.check_health(health(**changes)).status is expected
+
+
+@pytest.mark.parametrize(
+    ("alerts", "expected"),
+    [
+        (Alerts((), 12, FROM), Status.OK),
+        (Alerts((), None, FROM), Status.OK),
+        (Alerts((), 0, FROM), Status.WARN),
+        (Alerts((), 12, FROM, degraded="a store did not answer"), Status.UNKNOWN),
+        (Alerts((Alert("Watchdog", "firing", "none", "", NOW),), 12, FROM), Status.OK),
+    ],
+)
+def test_alerts_without_one_firing_are_fine_only_if_somebody_would_be_told(alerts, expected):
+    """No rules, a partial answer, and a watchdog that fires for ever on purpose."""
+    assert checks.check_alerts(alerts).status is expected
 
 
 def test_alerts_that_fire_are_named():

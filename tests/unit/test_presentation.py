@@ -22,9 +22,9 @@ def hostile_verdict():
 
 def test_text_first_line_says_how_bad_where_when_and_what():
     """The line that is read when nothing else is."""
-    verdict = judge_triage(situation(history=history([0.95] * 80 + [0.542] * 40)), POLICY, AROUND, protected=True)
+    verdict = judge_triage(situation(history=history([0.95] * 80 + [0.529] * 40)), POLICY, AROUND, protected=True)
     first = text.render(verdict).splitlines()[0]
-    assert first == "FAIL · severity 2 · production (protected) · 02:14:07Z · hit rate 54.2 % for 39 min"
+    assert first == "FAIL · severity 2 · production (protected) · 02:14:07Z · hit rate 52.9 % for 39 min"
 
 
 def test_text_without_colour_holds_no_escape_sequence_and_with_colour_says_the_same():

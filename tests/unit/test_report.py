@@ -20,7 +20,7 @@ def record(**changes):
     """A record as a finished triage leaves it."""
     bad = lookups(EndpointLookups(HOSTILE, miss=4200), EndpointLookups("course-detail", hit=5000, miss=250))
     verdict = judge_triage(
-        situation(lookups=bad, alerts=NO_PROMETHEUS, history=history([0.95] * 80 + [0.542] * 40)), Policy(), AROUND
+        situation(lookups=bad, alerts=NO_PROMETHEUS, history=history([0.95] * 80 + [0.529] * 40)), Policy(), AROUND
     )
     base = {
         "schema_version": 1,
@@ -72,7 +72,7 @@ def test_report_has_verdict_and_severity_on_top_and_one_main_heading():
     page = report.render_report(record(), notebook(FIGURE))
     assert page.count("<h1") == 1
     heading = re.sub(r"<[^>]+>", "", re.search(r"<h1>(.*?)</h1>", page, re.DOTALL)[1])
-    assert heading == "FAIL severity 2 · production · 2026-11-22 02:14:07Z · hit rate 54.2 % for 39 min"
+    assert heading == "FAIL severity 2 · production · 2026-11-22 02:14:07Z · hit rate 52.9 % for 39 min"
     assert "<title>FAIL · severity 2 · production · 2026-11-22 02:14:07Z" in page
     assert '<html lang="en">' in page
 

@@ -1,11 +1,29 @@
 """The guide's three severities, each with the duration that it needs."""
 
+from dataclasses import replace
+
 import pytest
-from builders import NO_PROMETHEUS, NO_REDIS, NO_WEB, health, history, lookups, server, situation, warming
+from builders import (
+    AROUND,
+    DENIED_REDIS,
+    NO_PROMETHEUS,
+    NO_REDIS,
+    NO_SUCH_PAGE,
+    NO_WEB,
+    health,
+    history,
+    lookups,
+    server,
+    situation,
+    warming,
+)
+from hypothesis import given
+from hypothesis import strategies as st
 
 from runbooks_lib.facts import EndpointLookups
 from runbooks_lib.judgement.severity import assess_severity
-from runbooks_lib.judgement.triage import judge_findings
+from runbooks_lib.judgement.triage import judge_findings, judge_triage
+from runbooks_lib.model import Status
 from runbooks_lib.policy import Policy
 
 POLICY = Policy()
@@ -27,7 +45,7 @@ def test_severity_of_a_cache_down_for_six_minutes_is_one():
     """Over 5 min: counted from the last sample with a hit."""
     found = assess(health=DOWN, server=NO_REDIS, history=history([0.95] * 114 + [None] * 6))
     assert found.level == 1
-    assert "down for 6 min" in found.what
+    assert "no hit for 6 min" in found.what
     assert found.rule == "down for over 5 min"
 
 
@@ -104,3 +122,69 @@ def test_severity_one_outranks_two():
     """A cache that is down also has a low hit rate; the worse rule speaks."""
     found = assess(health=DOWN, history=history([0.3] * 60 + [None] * 60))
     assert found.level == 1
+
+
+@pytest.mark.parametrize("says", [NO_SUCH_PAGE, NO_WEB])
+@pytest.mark.parametrize("redis", [NO_REDIS, DENIED_REDIS])
+def test_severity_of_a_cache_with_hits_at_this_moment_is_never_down(redis, says):
+    """Neither a firewall nor a wrong password at the operator's desk is an outage."""
+    assert assess(server=redis, health=says).level is None
+
+
+def test_severity_of_a_denied_redis_without_any_other_witness_is_not_down():
+    """It answered. Nothing says that the cache fails, so nobody is told to switch it off."""
+    found = assess(server=DENIED_REDIS, health=NO_SUCH_PAGE, history=NO_PROMETHEUS, lookups=NO_PROMETHEUS)
+    assert found.level is None
+
+
+def test_severity_with_two_scrapes_that_show_hits_is_not_down():
+    """The counters moved in the last seconds."""
+    scraped = replace(lookups(), degraded="two scrapes")
+    assert assess(server=NO_REDIS, health=NO_WEB, history=NO_PROMETHEUS, lookups=scraped).level is None
+
+
+@pytest.mark.parametrize(
+    "says",
+    [health(http_status=503, status="unhealthy", redis_reachable=None), health(status="Down", redis_reachable=None)],
+)
+def test_severity_takes_every_way_in_which_a_site_says_that_it_is_down(says):
+    """The check and the rule must not differ in what they call down."""
+    past = history([0.95] * 60 + [None] * 60)
+    assert assess(health=says, server=NO_REDIS, history=past).level == 1
+
+
+def test_severity_of_an_outage_without_any_hit_in_the_history_has_no_invented_duration():
+    """A fresh Prometheus knows nothing: that is not two hours."""
+    found = assess(health=DOWN, history=history([None] * 120))
+    assert found.level == 1
+    assert "not known" in found.what
+
+
+def test_severity_two_does_not_hide_an_outage_that_has_just_begun():
+    """Both are told, the outage first, with the moment at which it becomes severity 1."""
+    found = assess(health=DOWN, server=NO_REDIS, history=history([0.5] * 117 + [None] * 3))
+    assert found.level == 2
+    assert found.what.startswith("cache down, no hit for 3 min")
+    assert "severity 1 at" in found.becomes
+
+
+def test_severity_of_failing_warming_is_told_apart_by_strategy():
+    """The hourly run fails each time; refreshes do not."""
+    found = assess(warming=warming(tasks={"on_demand": {"success": 90.0}, "scheduled": {"error": 4.0}}))
+    assert found.level == 2
+    assert "4 scheduled warming tasks failed" in found.what
+
+
+ratios = st.lists(st.one_of(st.none(), st.floats(0, 1)), min_size=5, max_size=130)
+
+
+@given(
+    ratios, st.sampled_from([health(), DOWN, NO_WEB, NO_SUCH_PAGE]), st.sampled_from([server(), NO_REDIS, DENIED_REDIS])
+)
+def test_severity_and_status_never_contradict_each_other(values, says, redis):
+    """Property: whoever goes on only with exit code 0 never goes on during a severity."""
+    facts = situation(history=history(values), health=says, server=redis)
+    verdict = judge_triage(facts, POLICY, AROUND)
+    assert verdict.severity is None or verdict.status is not Status.OK
+    assert verdict.severity not in (1, 2) or verdict.status is Status.FAIL
+    assert verdict.status is Status.OK or verdict.next_steps

@@ -3,11 +3,13 @@
 from datetime import timedelta
 
 import pytest
-from builders import NOW, history
+from builders import NOW, history, situation
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runbooks_lib.judgement.timeline import breach, last_useful
+from runbooks_lib.judgement.outage import last_hit
+from runbooks_lib.judgement.timeline import Rate, breach, rate_breach
+from runbooks_lib.policy import Policy
 
 
 def test_breach_begins_at_the_first_sample_beyond_the_limit():
@@ -68,9 +70,29 @@ def test_breach_never_reaches_past_a_healthy_sample(values):
     assert 0 <= found.gaps_seconds <= found.lasted_seconds
 
 
-def test_last_useful_is_the_newest_sample_with_a_hit():
+def test_last_hit_is_the_newest_sample_with_one():
     """A site whose Redis is gone counts no lookups, or only misses."""
-    assert last_useful(history([0.9, 0.9, None, None])) == (NOW - timedelta(minutes=2), False)
-    assert last_useful(history([0.9, 0.0, 0.0])) == (NOW - timedelta(minutes=2), False)
-    assert last_useful(history([0.0, None])) == (NOW - timedelta(minutes=1), True)
-    assert last_useful(history([])) is None
+    assert last_hit(history([0.9, 0.9, None, None])) == NOW - timedelta(minutes=2)
+    assert last_hit(history([0.9, 0.0, 0.0])) == NOW - timedelta(minutes=2)
+    assert last_hit(history([0.0, None])) is None
+    assert last_hit(history([])) is None
+
+
+def test_rate_breach_on_trickling_traffic_is_none():
+    """One lookup a minute, all misses: nothing can be said, in either direction."""
+    night = history([0.0] * 60, rates=[1 / 60] * 60)
+    assert rate_breach(situation(history=night), Policy(), Rate.HIT, 0.6) is None
+
+
+def test_rate_breach_whose_newest_sample_is_old_is_not_one_of_now():
+    """An hour without samples: what was low then says nothing of this moment."""
+    old = history([0.5] * 60 + [None] * 60)
+    assert rate_breach(situation(history=old), Policy(), Rate.HIT, 0.6) is None
+
+
+def test_rate_breach_of_penetration_is_dated_too():
+    """The other rate, the other direction."""
+    attack = history([0.9] * 20, penetration=[0.01] * 10 + [0.4] * 10)
+    found = rate_breach(situation(history=attack), Policy(), Rate.PENETRATION, 0.1)
+    assert found is not None
+    assert found.since == NOW - timedelta(minutes=9)

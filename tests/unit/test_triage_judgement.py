@@ -29,10 +29,10 @@ def test_triage_of_a_healthy_site_is_ok_and_asks_for_nothing():
 
 def test_triage_of_an_uncached_endpoint_names_symptom_numbers_cause_and_onset():
     """What an operator needs in the first five seconds."""
-    verdict = judge(lookups=UNCACHED, history=history([0.95] * 80 + [0.542] * 40))
+    verdict = judge(lookups=UNCACHED, history=history([0.95] * 80 + [0.529] * 40))
 
     assert (verdict.status, verdict.severity, verdict.exit_code) == (Status.FAIL, 2, 20)
-    assert verdict.headline == "hit rate 54.2 % for 39 min"
+    assert verdict.headline == "hit rate 52.9 % for 39 min"
     assert verdict.rule == "under 60 % for over 30 min"
     assert verdict.likely.startswith("course-recommendations: ")
     assert "a new endpoint" in verdict.likely

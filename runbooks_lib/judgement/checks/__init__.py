@@ -9,7 +9,7 @@ from runbooks_lib.judgement.checks.cache import (
     check_warming_duration,
     check_warming_failures,
     check_warming_locks,
-    warming_failure_ratio,
+    worst_warming,
 )
 from runbooks_lib.judgement.checks.redis import check_memory, check_redis
 from runbooks_lib.judgement.checks.site import (
@@ -35,5 +35,5 @@ __all__ = [
     "check_warming_duration",
     "check_warming_failures",
     "check_warming_locks",
-    "warming_failure_ratio",
+    "worst_warming",
 ]

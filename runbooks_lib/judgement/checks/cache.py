@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from runbooks_lib import units
 from runbooks_lib.facts import Lookups, Warming, WarmingActivity
 from runbooks_lib.judgement.findings import RUNBOOKS, degraded, limit, measured, unknown
 from runbooks_lib.model import Evidence, Finding, Status, Unreadable
-from runbooks_lib.policy import MIN_LOOKUPS, Policy
+from runbooks_lib.policy import MIN_LOOKUPS, MIN_WARMING_TASKS, Policy
 
 
 def check_hit_rate(lookups: Lookups | Unreadable, policy: Policy) -> Finding:
@@ -88,7 +89,7 @@ def check_warming_duration(warming: WarmingActivity | Unreadable, policy: Policy
             title,
             Status.OK,
             "no task",
-            limit=limit(policy.warming_task, Status.OK),
+            limit=limit(policy.warming_task),
             detail=f"no scheduled or on-demand warming in {units.duration(warming.window_seconds)}",
             reason=policy.warming_task.reason,
             runbook=RUNBOOKS["warming.duration"],
@@ -108,7 +109,7 @@ def check_warming_duration(warming: WarmingActivity | Unreadable, policy: Policy
         title,
         status,
         f"over {units.seconds(edge)}" if edge else "under 1 s",
-        limit=limit(policy.warming_task, status),
+        limit=limit(policy.warming_task),
         detail=f"{name}, mean {units.seconds(mean)}, {units.count(warming.items.get(name))} items "
         f"in {units.duration(warming.window_seconds)}",
         reason=policy.warming_task.reason,
@@ -119,15 +120,33 @@ def check_warming_duration(warming: WarmingActivity | Unreadable, policy: Policy
     )
 
 
-def warming_failure_ratio(warming: WarmingActivity) -> tuple[float | None, float]:
-    """Which share of the warming tasks failed, over all strategies?
+@dataclass(frozen=True, slots=True)
+class WarmingFailures:
+    """One strategy's failures: error / (success + error), 0..1, over that many attempts."""
+
+    name: str
+    ratio: float
+    attempts: float
+
+
+def worst_warming(warming: WarmingActivity) -> WarmingFailures | None:
+    """Which strategy fails most, among those with enough attempts to tell?
+
+    Judged one by one: hundreds of on-demand refreshes would hide that the hourly run fails every time.
 
     Returns:
-        (error / (success + error), 0..1 or None without tasks; number of tasks that it rests on).
+        None when no task ran. With too few attempts everywhere, the strategy with the most.
     """
-    errors = sum(statuses.get("error", 0.0) for statuses in warming.tasks.values())
-    attempts = errors + sum(statuses.get("success", 0.0) for statuses in warming.tasks.values())
-    return (errors / attempts if attempts > 0 else None), attempts
+    found = []
+    for name, statuses in warming.tasks.items():
+        errors, attempts = statuses.get("error", 0.0), statuses.get("error", 0.0) + statuses.get("success", 0.0)
+        if attempts > 0:
+            found.append(WarmingFailures(name, errors / attempts, attempts))
+    # increase() extrapolates: three tasks may arrive as 2.98.
+    enough = [failures for failures in found if round(failures.attempts) >= MIN_WARMING_TASKS]
+    if enough:
+        return max(enough, key=lambda failures: failures.ratio)
+    return max(found, key=lambda failures: failures.attempts, default=None)
 
 
 def check_warming_failures(
@@ -135,8 +154,8 @@ def check_warming_failures(
 ) -> Finding:
     """Do warming tasks run, and succeed?
 
-    failures = error / (success + error) over the window, all strategies; skipped tasks (lock held) are neither. A
-    window without a task is judged by when warming ran last, as Redis keeps it: an hourly run may just miss the hour.
+    failures = error / (success + error) over the window, for the strategy that fails most; skipped tasks (lock held)
+    are neither. A window without a task is judged by when warming ran last, as Redis keeps it.
 
     Returns:
         Finding ``warming.failures``.
@@ -144,11 +163,17 @@ def check_warming_failures(
     title = "warming failures"
     if isinstance(warming, Unreadable):
         return unknown("warming.failures", title, warming)
-    ratio, attempts = warming_failure_ratio(warming)
-    if ratio is None:
+    worst = worst_warming(warming)
+    if worst is None:
         return _no_warming(warming, store, policy, now)
-    detail = f"{units.count(attempts)} tasks in {units.duration(warming.window_seconds)}"
-    return measured("warming.failures", title, ratio, policy.warming_failures, detail=detail)
+    return measured(
+        "warming.failures",
+        title,
+        worst.ratio,
+        policy.warming_failures,
+        detail=f"{worst.name}, {units.things(worst.attempts, 'task')} in {units.duration(warming.window_seconds)}",
+        hint="read the task worker's log; check the database and CACHE_WARMING",
+    )
 
 
 def _no_warming(warming: WarmingActivity, store: Warming | Unreadable, policy: Policy, now: datetime) -> Finding:
@@ -176,7 +201,7 @@ def _too_few(identifier: str, title: str, lookups: Lookups) -> Finding:
         identifier,
         title,
         Status.UNKNOWN,
-        f"only {units.count(lookups.total)} lookups",
+        f"only {units.things(lookups.total, 'lookup')}",
         limit=f"needs {MIN_LOOKUPS:g} lookups",
         detail=_lookups_detail(lookups),
         hint="no traffic, or the site bypasses its cache: see redis and the health endpoint; else widen the window",
@@ -187,7 +212,7 @@ def _too_few(identifier: str, title: str, lookups: Lookups) -> Finding:
 def _lookups_detail(lookups: Lookups) -> str:
     instances = "" if lookups.instances is None else f"{lookups.instances} instance{'s' * (lookups.instances != 1)}"
     window = f"{units.duration(lookups.window_seconds)} window"
-    return ", ".join(p for p in (window, f"{units.count(lookups.total)} lookups", instances, degraded(lookups)) if p)
+    return ", ".join(p for p in (window, units.things(lookups.total, "lookup"), instances, degraded(lookups)) if p)
 
 
 def _worst_endpoints(lookups: Lookups) -> tuple[Evidence, ...]:
@@ -215,16 +240,17 @@ def check_warming_locks(store: Warming | Unreadable) -> Finding:
     if isinstance(store, Unreadable):
         return unknown("warming.locks", title, store)
     stuck = [lock for lock in store.locks if lock.ttl_seconds is None]
+    held = f"{len(store.locks)} held" if store.complete else f"{len(store.locks)} found, not all keys were looked at"
     return Finding(
         "warming.locks",
         title,
-        Status.WARN if stuck else Status.OK,
-        f"{len(stuck)} without expiry" if stuck else f"{len(store.locks)} held",
+        Status.WARN if stuck else Status.OK if store.complete else Status.UNKNOWN,
+        f"{len(stuck)} without expiry" if stuck else held,
         limit="all expire",
         detail=", ".join(lock.name for lock in (stuck or store.locks)[:3]),
         reason="site contract: a lock is set with an expiry; one without blocks warming for ever",
         value=float(len(stuck)),
         unit="count",
-        hint="remove it only with proof that its owner is gone",
+        hint="remove it only with proof that its owner is gone" if stuck else "look again when Redis is less busy",
         runbook=RUNBOOKS["warming.locks"],
     )

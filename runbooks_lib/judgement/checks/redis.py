@@ -3,47 +3,64 @@
 from __future__ import annotations
 
 from runbooks_lib import units
-from runbooks_lib.facts import Health, RedisServer
+from runbooks_lib.facts import RedisServer
 from runbooks_lib.judgement.findings import RUNBOOKS, limit, measured, unknown
-from runbooks_lib.model import Evidence, Finding, Status, Unreadable, worst
+from runbooks_lib.judgement.outage import has_hits_now, is_down
+from runbooks_lib.judgement.situation import Situation
+from runbooks_lib.model import Evidence, Finding, Kind, Status, Unreadable, worst
 from runbooks_lib.policy import Policy
 
 
-def check_redis(server: RedisServer | Unreadable, health: Health | Unreadable, policy: Policy) -> Finding:
+def check_redis(situation: Situation, policy: Policy) -> Finding:
     """Does Redis answer, and at once?
 
-    A Redis that does not answer *here* is down only if the site cannot reach it either, or cannot be asked.
+    A Redis that does not answer *here* is down only if the site cannot reach it either (see ``outage``). Its latency is
+    judged as the site measures it: a round trip from the operator's desk includes a VPN.
 
     Returns:
-        Finding ``redis.server``: FAIL when it is down or loading, UNKNOWN when only the path from here is broken.
+        Finding ``redis.server``: FAIL when it is down, loading or refuses to work; UNKNOWN when only the path from
+        here is broken.
     """
+    server, health = situation.server, situation.health
     if isinstance(server, Unreadable):
-        return _unreachable(server, health)
+        return _unreadable(server, situation)
     up = units.duration(server.uptime_seconds)
     detail = f"{server.version} {server.role}, up {up}, {units.count(server.keys_count)} keys"
+    here = f"{units.seconds(server.latency_seconds)} from here"
     if server.loading:
-        return Finding(
-            "redis.server",
-            "redis",
-            Status.FAIL,
-            "loading its data set",
-            detail=detail,
-            runbook=RUNBOOKS["redis.server"],
-        )
-    return measured("redis.server", "redis answers in", server.latency_seconds, policy.redis_latency, detail=detail)
+        return _server_finding(Status.FAIL, "loading its data set", detail, "wait until it has loaded")
+    from_site = None if isinstance(health, Unreadable) else health.redis_latency_seconds
+    if from_site is None:
+        return _server_finding(Status.OK, f"answers, {here}", f"not judged: includes the way from here; {detail}", "")
+    return measured(
+        "redis.server",
+        "redis answers the site in",
+        from_site,
+        policy.redis_latency,
+        detail=f"{here}; {detail}",
+        hint="look at SLOWLOG and at the CPU of the Redis host",
+    )
 
 
-def _unreachable(server: Unreadable, health: Health | Unreadable) -> Finding:
-    site_reaches_it = not isinstance(health, Unreadable) and health.redis_reachable is True
+def _unreadable(server: Unreadable, situation: Situation) -> Finding:
+    if server.kind is Kind.FAULTY:
+        return _server_finding(Status.FAIL, server.reason, "it answers, and does not work", server.hint)
+    if is_down(situation):
+        return _server_finding(Status.FAIL, f"down: {server.reason}", "", server.hint)
+    works = (not isinstance(situation.health, Unreadable)) or has_hits_now(situation)
+    detail = "the site works with it" if works else "nobody else could be asked"
+    return _server_finding(Status.UNKNOWN, f"could not be read: {server.reason}", detail, server.hint)
+
+
+def _server_finding(status: Status, shown: str, detail: str, hint: str) -> Finding:
     return Finding(
         "redis.server",
         "redis",
-        Status.UNKNOWN if site_reaches_it else Status.FAIL,
-        f"not reachable from here: {server.reason}",
-        limit="reachable",
-        detail="the site says that it reaches it" if site_reaches_it else "",
+        status,
+        shown,
+        detail=detail,
         reason="guide, Incident Response: a cache that is down for over 5 min is severity 1",
-        hint=server.hint,
+        hint=hint,
         runbook=RUNBOOKS["redis.server"],
     )
 
@@ -85,7 +102,7 @@ def check_memory(server: RedisServer | Unreadable, policy: Policy) -> Finding:
         "redis memory",
         Status.WARN if status is Status.UNKNOWN else status,
         f"{units.percent(ratio)} of {units.size(server.maxmemory_bytes)}",
-        limit=limit(policy.memory, status),
+        limit=limit(policy.memory),
         detail=f"{server.maxmemory_policy or 'policy not readable'}, evicts {units.per_second(evicted)}",
         reason=policy.memory.reason,
         value=ratio,

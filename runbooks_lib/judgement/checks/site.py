@@ -5,6 +5,7 @@ from __future__ import annotations
 from runbooks_lib import units
 from runbooks_lib.facts import Alerts, Flags, Health, Requests
 from runbooks_lib.judgement.findings import RUNBOOKS, degraded, measured, unknown
+from runbooks_lib.judgement.outage import site_says_down
 from runbooks_lib.model import Evidence, Finding, Status, Unreadable
 from runbooks_lib.policy import MIN_LOOKUPS, Policy
 
@@ -28,6 +29,7 @@ def check_slow_requests(requests: Requests | Unreadable, policy: Policy) -> Find
         requests.slow / requests.total,
         policy.slow_requests,
         detail=f"p95 {units.seconds(requests.p95_seconds)}, {_requests_detail(requests)}",
+        hint="see whether the cache misses more; then look at the database and at the slowest endpoints",
     )
 
 
@@ -49,6 +51,7 @@ def check_request_errors(requests: Requests | Unreadable, policy: Policy) -> Fin
         requests.errors / requests.total,
         policy.request_errors,
         detail=_requests_detail(requests),
+        hint="read the site's error log; was something deployed?",
     )
 
 
@@ -72,6 +75,7 @@ def check_throttling(requests: Requests | Unreadable, policy: Policy) -> Finding
         min(1.0, throttled / requests.total),
         policy.throttled,
         detail=f"{by_scope or 'none'}; {_requests_detail(requests)}",
+        hint="a client that is out of hand, or limits that are too low: look at who is answered 429",
     )
 
 
@@ -85,8 +89,7 @@ def check_health(health: Health | Unreadable) -> Finding:
     if isinstance(health, Unreadable):
         return unknown("site.health", title, health)
     reachable = {True: "site reaches redis", False: "site does not reach redis", None: "redis not mentioned"}
-    down = health.http_status >= 500 or health.status == "down" or health.redis_reachable is False
-    status = Status.FAIL if down else Status.OK if health.status == "healthy" else Status.WARN
+    status = Status.FAIL if site_says_down(health) else Status.OK if health.status == "healthy" else Status.WARN
     return Finding(
         "site.health",
         title,
@@ -96,6 +99,7 @@ def check_health(health: Health | Unreadable) -> Finding:
         detail=f"{reachable[health.redis_reachable]}, answered in {units.seconds(health.latency_seconds)}"
         + (f", version {health.version}" if health.version else ""),
         reason="guide, Prometheus Endpoints: Health Check",
+        hint="the other findings say what the site means by it",
         runbook=RUNBOOKS["site.health"],
     )
 
@@ -103,24 +107,30 @@ def check_health(health: Health | Unreadable) -> Finding:
 def check_alerts(alerts: Alerts | Unreadable) -> Finding:
     """Which alerts fire, and would anybody be told?
 
+    Alerts of severity ``none`` fire for ever on purpose (a watchdog) and are left out.
+
     Returns:
-        Finding ``alerting.alerts``: WARN while something fires (each alert's own symptom is judged by its own
-        finding), UNKNOWN when alerts cannot be read.
+        Finding ``alerting.alerts``: WARN while something fires (each symptom is judged by its own finding) or when no
+        rule exists, so that nobody would be told; UNKNOWN when alerts cannot be read, or not all of them.
     """
     if isinstance(alerts, Unreadable):
         return unknown("alerting.alerts", "alerts", alerts)
-    firing = [alert for alert in alerts.alerts if alert.state == "firing"]
-    pending = [alert for alert in alerts.alerts if alert.state == "pending"]
-    known = "rules not readable" if alerts.rules_count is None else f"{alerts.rules_count} alert rules"
-    rules = "no alert rules: nobody would be told" if alerts.rules_count == 0 else known
+    meant = [alert for alert in alerts.alerts if alert.severity.casefold() != "none"]
+    firing = [alert for alert in meant if alert.state == "firing"]
+    pending = [alert for alert in meant if alert.state == "pending"]
+    silent = alerts.rules_count == 0
+    status = Status.WARN if firing or silent else Status.UNKNOWN if alerts.degraded else Status.OK
+    rules = "rules not readable" if alerts.rules_count is None else units.things(alerts.rules_count, "alert rule")
     return Finding(
         "alerting.alerts",
         "alerts",
-        Status.WARN if firing else Status.OK,
+        status,
         f"{len(firing)} firing, {len(pending)} pending" if firing or pending else "none firing",
-        limit="none firing",
-        detail="; ".join([rules, *(alert.name for alert in firing[:5])]),
+        limit="none firing, some rules",
+        detail="; ".join(["no alert rules: nobody would be told" if silent else rules, *(a.name for a in firing[:5])]),
+        reason="guide, Incident Response: alerting issues are severity 3",
         evidence=tuple(Evidence(alert.name, f"{alert.state} since {units.clock(alert.active_at)}") for alert in firing),
+        hint="load alert rules into Prometheus" if silent else alerts.degraded or "follow the runbook of each alert",
         runbook=RUNBOOKS["alerting.alerts"],
     )
 
@@ -154,7 +164,7 @@ def _no_requests(identifier: str, title: str, requests: Requests, metric: str) -
         identifier,
         title,
         Status.UNKNOWN,
-        f"only {units.count(requests.total)} requests" if few else f"the site has no {metric}",
+        f"only {units.things(requests.total, 'request')}" if few else f"the site has no {metric}",
         detail=_requests_detail(requests),
         hint="widen the window" if few else f"expose {metric} with the edges that the contract names",
         runbook=RUNBOOKS.get(identifier, ""),
@@ -163,7 +173,7 @@ def _no_requests(identifier: str, title: str, requests: Requests, metric: str) -
 
 def _requests_detail(requests: Requests) -> str:
     window = f"{units.duration(requests.window_seconds)} window"
-    return ", ".join(p for p in (f"{units.count(requests.total)} requests", window, degraded(requests)) if p)
+    return ", ".join(p for p in (units.things(requests.total, "request"), window, degraded(requests)) if p)
 
 
 def _flag_value(percentage: float) -> str:
