@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from sandbox.cleaning import clear_home
 from sandbox.configuration import SCHEDULED_WARMING_SECONDS, write_configuration, write_variables
-from sandbox.database import copy_template, is_complete, prune_templates, template_of
+from sandbox.database import answers_of, copy_template, is_complete, prune_templates, template_of
 from sandbox.errors import PartFailed
 from sandbox.files import last_lines, read_json, write_json, write_text
 from sandbox.http import fetch
@@ -112,7 +112,7 @@ class BringUp:
             database = self.home.path / "warm-up.sqlite3"
             template = template_of(self.settings.cache, self.settings.catalogue)
             copy_template(template, database=database, catalogue=self.home.catalogue)
-            await self._site_job("warm_up", str(self.home.path), "visited", database=str(database))
+            await self._site_job("warm_up", str(self.home.path), str(answers_of(template)), database=str(database))
             for leftover in self.home.path.glob(f"{database.name}*"):
                 leftover.unlink()
 

@@ -31,6 +31,11 @@ def template_of(cache: Path, catalogue: Catalogue) -> Path:
     return cache / f"site-{template_key(catalogue)}.sqlite3"
 
 
+def answers_of(template: Path) -> Path:
+    """Return where the site's answers from a template's content are kept, for filling the cache."""
+    return template.with_suffix(".answers.json")
+
+
 def is_complete(template: Path) -> bool:
     """Whether both files of a template are there."""
     return template.exists() and template.with_suffix(".json").exists()
@@ -42,6 +47,7 @@ def prune_templates(cache: Path) -> None:
     for template in templates[KEPT_TEMPLATES:]:
         template.unlink(missing_ok=True)
         template.with_suffix(".json").unlink(missing_ok=True)
+        answers_of(template).unlink(missing_ok=True)
 
 
 def copy_template(template: Path, *, database: Path, catalogue: Path) -> None:

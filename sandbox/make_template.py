@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _ids(users: int) -> dict[str, Any]:
-    """Return the ids of everything, most popular first, in the order in which the site itself ranks them."""
+    """Return the ids of everything: courses as the site ranks them, what is in them course by course."""
     from django.apps import apps
 
     def ids(model: str, *order: str) -> list[int]:
@@ -43,8 +43,10 @@ def _ids(users: int) -> dict[str, Any]:
 
     return {
         "courses": ids("Course", "-enrolled_count", "id"),
-        "chapters": ids("Chapter", "-course__enrolled_count", "position", "id"),
-        "problems": ids("Problem", "-attempt_count", "id"),
+        "chapters": ids("Chapter", "-course__enrolled_count", "course_id", "position"),
+        "problems": ids(
+            *("Problem", "-chapter__course__enrolled_count", "chapter__course_id", "chapter__position", "position")
+        ),
         "users": list(range(1, users + 1)),
     }
 

@@ -44,13 +44,13 @@ class Endpoint:
 
 ENDPOINTS = {
     "course-list": Endpoint(0.19, "/api/courses/", None, 0.015, 0.004),
-    "course-detail": Endpoint(0.27, "/api/courses/{}/", "course", 0.006, 0.008),
-    "course-chapters": Endpoint(0.17, "/api/courses/{}/chapters/", "course", 0.006, 0.008),
+    "course-detail": Endpoint(0.31, "/api/courses/{}/", "course", 0.006, 0.008),
+    "course-chapters": Endpoint(0.19, "/api/courses/{}/chapters/", "course", 0.006, 0.008),
     "chapter-detail": Endpoint(0.09, "/api/chapters/{}/", "chapter", 0.030, 0.020),
-    "chapter-problems": Endpoint(0.07, "/api/chapters/{}/problems/", "chapter", 0.030, 0.020),
-    "problem-detail": Endpoint(0.06, "/api/problems/{}/", "problem", 0.100, 0.020),
+    "chapter-problems": Endpoint(0.05, "/api/chapters/{}/problems/", "chapter", 0.030, 0.020),
+    "problem-detail": Endpoint(0.035, "/api/problems/{}/", "problem", 0.100, 0.020),
     "user-list": Endpoint(0.02, "/api/users/", None, 0.005, 0.008),
-    "user-detail": Endpoint(0.02, "/api/users/{}/", "user", 0.150, 0.020),
-    "course-recommendations": Endpoint(0.11, "/api/courses/{}/recommendations/", "course", 0.060, 0.008),
+    "user-detail": Endpoint(0.015, "/api/users/{}/", "user", 0.150, 0.020),
+    "course-recommendations": Endpoint(0.10, "/api/courses/{}/recommendations/", "course", 0.060, 0.008),
 }
 DETAILS = tuple(name for name, endpoint in ENDPOINTS.items() if endpoint.path.endswith("s/{}/"))

@@ -41,7 +41,7 @@ def warm_everything(home: Home) -> None:
     """
     with _snapshot(home) as database:
         done = subprocess.run(
-            job_command("warm_up", str(home.path), "everything"),
+            job_command("warm_up", str(home.path)),
             cwd=SITE,
             env=job_environment(os.environ, home, database),
             capture_output=True,

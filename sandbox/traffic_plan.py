@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import random
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
-from sandbox.popularity import Zipf
+from sandbox.popularity import FALL_OFF, Nested, Zipf
 from sandbox.profile import (
     ANONYMOUS_ADDRESSES,
     DEAD_LINKS,
@@ -24,6 +25,7 @@ BROWSER = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.
 STAFF = "sandbox-staff"
 LIST_PAGES = 3
 RECENT_MISSING = 60
+INSIDE_COURSES = ("course", "chapter", "problem")  # each level inside the one before
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,9 @@ class Request:
 
 @dataclass(frozen=True)
 class Content:
-    """Ids that exist on the site, most popular first."""
+    """Ids that exist on the site: courses and users most popular first, chapters course by course, problems
+    chapter by chapter; every course has as many chapters as the others, every chapter as many problems.
+    """
 
     courses: Sequence[int]
     chapters: Sequence[int]
@@ -49,6 +53,53 @@ class Content:
         """Return the ids of ``course``, ``chapter``, ``problem`` or ``user``."""
         ids: Sequence[int] = getattr(self, f"{of}s")
         return ids
+
+    def curve(self, of: str, exponent: float) -> Nested:
+        """Return the popularity of the ids of one kind, as places in ``ids``.
+
+        Courses and users follow a Zipf curve; inside a course the first chapters, and inside a chapter the first
+        problems, are read most (``FALL_OFF``).
+
+        Args:
+            of: ``course``, ``chapter``, ``problem`` or ``user``.
+            exponent: of the Zipf curve.
+        """
+        if of not in INSIDE_COURSES:
+            return Nested([Zipf(len(self.ids(of)), exponent)])
+        sizes = [len(self.ids(level)) for level in INSIDE_COURSES[: INSIDE_COURSES.index(of) + 1]]
+        inner = [Zipf(size // outer, FALL_OFF) for outer, size in pairwise(sizes)]
+        return Nested([Zipf(sizes[0], exponent), *inner])
+
+
+@dataclass(frozen=True)
+class Popularity:
+    """How often visitors ask one endpoint for one thing.
+
+    Attributes:
+        endpoint: a name of ``profile.ENDPOINTS``.
+        number: id of the thing; the page of a list.
+        asked_per_second: requests that existing things get.
+    """
+
+    endpoint: str
+    number: int
+    asked_per_second: float
+
+
+def popularity_of(content: Content, exponent: float, rate_per_second: float) -> Iterator[Popularity]:
+    """Yield the popularity of everything that visitors look at, by endpoint, the most popular course first."""
+    pages = range(1, LIST_PAGES + 1)
+    for name, endpoint in ENDPOINTS.items():
+        curve = page_curve() if endpoint.of is None else content.curve(endpoint.of, exponent)
+        numbers = pages if endpoint.of is None else content.ids(endpoint.of)
+        rate = rate_per_second * (1 - MISSING_SHARE) * endpoint.share
+        for place, number in enumerate(numbers):
+            yield Popularity(name, number, rate * curve.share(place))
+
+
+def page_curve() -> Nested:
+    """Return the popularity of the pages of a list: nearly everybody stays on the first one."""
+    return Nested([Zipf(LIST_PAGES, 2.0)])
 
 
 def token(name: str) -> str:
@@ -83,10 +134,8 @@ class Visitors:
         """Prepare the popularity curves and the headers that are sent again and again."""
         self._names = list(ENDPOINTS)
         self._shares = [endpoint.share for endpoint in ENDPOINTS.values()]
-        self._curves = {
-            of: Zipf(len(self.content.ids(of)), self.exponent) for of in ("course", "chapter", "problem", "user")
-        }
-        self._pages, self._links = Zipf(LIST_PAGES, 2.0), Zipf(DEAD_LINKS, self.exponent)
+        self._curves = {of: self.content.curve(of, self.exponent) for of in (*INSIDE_COURSES, "user")}
+        self._pages, self._links = page_curve(), Zipf(DEAD_LINKS, self.exponent)
         self.recent_missing: deque[int] = deque(maxlen=RECENT_MISSING)
         self._tokens = [token(f"sandbox-user-{number}") for number in range(1, self.users + 1)]
 
@@ -111,7 +160,7 @@ class Visitors:
 
     def write(self) -> Request:
         """Let staff change the title of a course, chapter or problem, popular ones more often."""
-        of = self.dice.choice(("course", "chapter", "problem"))
+        of = self.dice.choice(INSIDE_COURSES)
         number = self.content.ids(of)[self._curves[of].draw(self.dice)]
         return Request(
             ENDPOINTS[f"{of}-detail"].path.format(number),
