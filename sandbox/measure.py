@@ -8,7 +8,7 @@ import urllib.parse
 import urllib.request
 from dataclasses import dataclass
 
-from sandbox.ports import LOOPBACK
+from sandbox.processes.ports import LOOPBACK
 
 WINDOW_SECONDS = 20
 

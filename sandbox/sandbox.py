@@ -11,21 +11,21 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from sandbox.cleaning import clear_home, end_leftovers
+from sandbox.content.site_job import warm_everything
 from sandbox.errors import AlreadyRunning, FaultAlreadyActive, NotRunning, SandboxError, UsageError
-from sandbox.fault_model import Fault
-from sandbox.faults import fault_named
+from sandbox.faults.model import Fault
+from sandbox.faults.registry import fault_named
+from sandbox.faults.stack import Stack
 from sandbox.files import locked, read_json, write_json
-from sandbox.launch import launch, make_order
 from sandbox.layout import Home
-from sandbox.orders import Lifetime, Step
-from sandbox.processes import end_all, members_of_run
+from sandbox.processes.cleaning import clear_home, end_leftovers
+from sandbox.processes.launch import launch, make_order
+from sandbox.processes.orders import Lifetime, Step
+from sandbox.processes.state import Phase, State, read_state
+from sandbox.processes.tether import end_all, members_of_run
 from sandbox.settings import Settings, default_settings
-from sandbox.site_job import warm_everything
-from sandbox.stack import Stack
-from sandbox.state import Phase, State, read_state
 from sandbox.status import Status, read_status
-from sandbox.traffic_control import read_load, write_load
+from sandbox.traffic.control import read_load, write_load
 
 TAKE_DOWN_SECONDS = 20.0
 BUSY = "Another command is changing this sandbox. Wait for it to end, then try again."

@@ -10,7 +10,7 @@ from typing import Any
 
 from sandbox.errors import UsageError
 from sandbox.layout import default_cache, default_home
-from sandbox.ports import PORT_NAMES
+from sandbox.processes.ports import PORT_NAMES
 
 
 @dataclass(frozen=True)

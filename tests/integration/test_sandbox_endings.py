@@ -18,12 +18,12 @@ from sandbox_fixtures import eventually
 
 from sandbox import Sandbox, SandboxError, default_settings
 from sandbox.errors import PortInUse
-from sandbox.launch import make_order
 from sandbox.layout import REPOSITORY
-from sandbox.orders import Lifetime
-from sandbox.ports import choose_ports, is_free
-from sandbox.processes import ProcessId, members_of_run
-from sandbox.state import State, read_state
+from sandbox.processes.launch import make_order
+from sandbox.processes.orders import Lifetime
+from sandbox.processes.ports import choose_ports, is_free
+from sandbox.processes.state import State, read_state
+from sandbox.processes.tether import ProcessId, members_of_run
 
 KEPT = {"logs", "ports.json", "up.lock", "control.lock"}
 
@@ -89,7 +89,7 @@ def test_lost_race_for_a_port_is_retried_and_a_killed_supervisor_leaves_nothing(
     """One retry with other ports. SIGKILL cannot be answered: the kernel ends the parts, ``down`` clears the files."""
     steps = []
     stale = replace(choose_ports(fixed={}, remembered={}), redis=taken)
-    monkeypatch.setattr("sandbox.launch.choose_ports", lambda **_: stale)
+    monkeypatch.setattr("sandbox.processes.launch.choose_ports", lambda **_: stale)
     second.up(on_step=steps.append)
     assert any("port was taken" in step.name for step in steps)
     state = state_of(second)

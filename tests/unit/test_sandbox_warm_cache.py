@@ -7,10 +7,10 @@ from itertools import pairwise
 
 import pytest
 
-from sandbox.popularity import Nested, Zipf
+from sandbox.content.steady_state import Life
 from sandbox.settings import Catalogue
-from sandbox.steady_state import Life
-from sandbox.traffic_plan import Content, popularity_of
+from sandbox.traffic.plan import Content, popularity_of
+from sandbox.traffic.popularity import Nested, Zipf
 
 TTL_SECONDS, FRESH_RATIO = 900.0, 0.8
 
