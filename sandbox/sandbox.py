@@ -5,7 +5,8 @@ from __future__ import annotations
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -38,7 +39,8 @@ def _say_nothing(step: Step) -> None:
 class Sandbox:
     """One sandbox, in a folder of its own.
 
-    As a context manager it is up inside the ``with`` block and ends with it, or with this process, however that ends.
+    ``up`` starts it to stay. As a context manager (``hold``, which tells the steps, or the object itself) it is up inside
+    the ``with`` block and ends with it, or with this process, however that ends.
     """
 
     def __init__(self, home: Path | None = None, *, settings: Settings | None = None) -> None:
@@ -66,6 +68,22 @@ class Sandbox:
     ) -> None:
         """Take it down."""
         self.down()
+
+    @contextmanager
+    def hold(self, on_step: Callable[[Step], None] = _say_nothing) -> Iterator[Sandbox]:
+        """Have it up inside a ``with`` block; it ends with the block, or with this process, however that ends.
+
+        Raises:
+            AlreadyRunning: it is up, by somebody else; nothing was changed.
+            MissingServer: a server program is missing.
+            PortInUse: a fixed port is taken.
+            SandboxError: a part failed; nothing is left running.
+        """
+        self._up(on_step, Lifetime.OWNED)
+        try:
+            yield self
+        finally:
+            self.down()
 
     def up(self, on_step: Callable[[Step], None] = _say_nothing) -> None:
         """Start it and wait until it works; it stays when this process ends.

@@ -156,12 +156,14 @@ def test_owned_sandbox_ends_with_its_owner(tmp_path):
     code = (
         "import sys, time; from pathlib import Path\n"
         "from sandbox import Sandbox, default_settings\n"
-        "with Sandbox(Path(sys.argv[1]), settings=default_settings(history_days=0.1)): print('up', flush=True); time.sleep(60)"
+        "sandbox = Sandbox(Path(sys.argv[1]), settings=default_settings(history_days=0.1))\n"
+        "with sandbox.hold(on_step=lambda step: print('step', flush=True)): print('up', flush=True); time.sleep(60)"
     )
     owner = subprocess.Popen(
         [sys.executable, "-c", code, str(home)], cwd=REPOSITORY, stdout=subprocess.PIPE, env=os.environ
     )
-    assert owner.stdout.readline() == b"up\n"
+    assert owner.stdout.readline() == b"step\n"
+    assert b"up\n" in iter(owner.stdout.readline, b"")
     state = state_of(Sandbox(home))
     assert ProcessId(**json.loads((home / "state.json").read_text())["supervisor"]).alive
     owner.kill()
