@@ -46,9 +46,8 @@ def main() -> int:
         return 1
     print(f"\nHealthy   {first_line(healthy)}\n          {healthy.report}")
     print(f"Ill       {first_line(ill)}\n          {ill.report}")
-    print(
-        f"\nAll in {time.monotonic() - began:.0f} s. Open the reports in a browser; `make sandbox` starts the site to stay."
-    )
+    print(f"\nAll in {time.monotonic() - began:.0f} s. Open the reports in a browser.")
+    print("`make sandbox` starts the site to stay.")
     return 0 if "severity" in first_line(ill) else 1
 
 

@@ -61,7 +61,7 @@ class PartFailed(SandboxError):
         log_tail: last lines of its log, oldest first.
     """
 
-    def __init__(self, part: str, reason: str, *, exit_code: int | None = None, log_tail: tuple[str, ...] = ()):
+    def __init__(self, part: str, reason: str, *, exit_code: int | None = None, log_tail: tuple[str, ...] = ()) -> None:
         """Keep the facts and build one readable message from them."""
         self.part, self.reason, self.log_tail = part, reason, log_tail
         self.ended_with = exit_code

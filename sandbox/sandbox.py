@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from sandbox.content.site_job import warm_everything
 from sandbox.errors import AlreadyRunning, FaultAlreadyActive, NotRunning, SandboxError, UsageError
@@ -39,8 +39,8 @@ def _say_nothing(step: Step) -> None:
 class Sandbox:
     """One sandbox, in a folder of its own.
 
-    ``up`` starts it to stay. As a context manager (``hold``, which tells the steps, or the object itself) it is up inside
-    the ``with`` block and ends with it, or with this process, however that ends.
+    ``up`` starts it to stay. As a context manager (``hold``, which tells the steps, or the object itself) it is up
+    inside the ``with`` block and ends with it, or with this process, however that ends.
     """
 
     def __init__(self, home: Path | None = None, *, settings: Settings | None = None) -> None:
@@ -55,7 +55,7 @@ class Sandbox:
         self.home = Home(self.settings.home)
         self._supervisor: subprocess.Popen[str] | None = None
 
-    def __enter__(self) -> Sandbox:
+    def __enter__(self) -> Self:
         """Start it, owned by this process."""
         self._up(_say_nothing, Lifetime.OWNED)
         return self
@@ -70,7 +70,7 @@ class Sandbox:
         self.down()
 
     @contextmanager
-    def hold(self, on_step: Callable[[Step], None] = _say_nothing) -> Iterator[Sandbox]:
+    def hold(self, on_step: Callable[[Step], None] = _say_nothing) -> Iterator[Self]:
         """Have it up inside a ``with`` block; it ends with the block, or with this process, however that ends.
 
         Raises:

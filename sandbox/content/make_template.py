@@ -1,6 +1,7 @@
 """Makes a database template, as a program inside the site: its folder is the working directory.
 
-Run as ``python -m sandbox.content.make_template TEMPLATE CATALOGUE_JSON``, with ``SITE_DATABASE_URL`` naming a temporary file.
+Run as ``python -m sandbox.content.make_template TEMPLATE CATALOGUE_JSON``, with ``SITE_DATABASE_URL`` naming a
+temporary file.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ def main(arguments: list[str]) -> int:
     connections.close_all()
     _one_file(temporary)
     write_json(template.with_suffix(".json"), ids)
-    os.replace(temporary, template)
+    temporary.replace(template)
     return 0
 
 

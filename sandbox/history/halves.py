@@ -1,7 +1,7 @@
 """One half of the history, as a program: two run side by side, one for each core.
 
-Run as ``python -m sandbox.history.halves HOME END RATE SCHEDULED_SECONDS DAYS PROMTOOL older|newer``. Both halves draw the same
-week and write different stretches of it. The supervisor put the site's expositions into ``HOME/history``.
+Run as ``python -m sandbox.history.halves HOME END RATE SCHEDULED_SECONDS DAYS PROMTOOL older|newer``. Both halves
+draw the same week and write different stretches of it. The supervisor put the site's expositions into ``HOME/history``.
 """
 
 from __future__ import annotations

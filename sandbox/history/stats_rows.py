@@ -47,7 +47,7 @@ def make_rows(week: Week) -> list[Row]:
     """Draw the rows, oldest first."""
     kept = np.where(week.times > week.times[-1] - RESOLUTION[-1][0], 1.0, KEPT_SHARE)
     stretches = [
-        _stretch(week, kept, endpoint, cohort, outcome, counts)
+        _stretch(week, kept, (endpoint, cohort, outcome), counts)
         for endpoint in ENDPOINTS
         for cohort in COHORTS
         for outcome, counts in lookups(week, endpoint, cohort).by_outcome.items()
@@ -64,10 +64,11 @@ def make_rows(week: Week) -> list[Row]:
 
 
 def _stretch(
-    week: Week, kept: Array, endpoint: str, cohort: str, outcome: str, counts: Array
+    week: Week, kept: Array, names: tuple[str, str, str], counts: Array
 ) -> tuple[Array, Array, tuple[str, str, str]]:
     """Times, durations in ms, and the names of the rows of one endpoint, cohort and outcome."""
-    dice = week.noise("rows", endpoint, cohort, outcome)
+    endpoint, cohort, outcome = names
+    dice = week.noise("rows", *names)
     number = dice.binomial(counts.astype(int), kept)
     times = np.repeat(week.times, number) - np.repeat(week.seconds, number) * dice.random(number.sum())
     profile = ENDPOINTS[endpoint]

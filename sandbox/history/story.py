@@ -56,18 +56,19 @@ class Story:
         found = self.lookups[endpoint, cohort]
         ratio = self.week.enhanced_ratio if cohort == "enhanced" else 1 - self.week.enhanced_ratio
         expected = self.week.requests * ENDPOINTS[endpoint].share * ratio
+        answers = self.nothing
         match method, code:
             case "GET", "200":
-                return found.all - found.missing
+                answers = found.all - found.missing
             case "GET", "404":
-                return found.missing
+                answers = found.missing
             case "GET", "429":
-                return self.week.happened(expected * THROTTLED_SHARE, endpoint, cohort, code)
+                answers = self.week.happened(expected * THROTTLED_SHARE, endpoint, cohort, code)
             case "GET", "500":
-                return self.week.happened(expected * ERROR_SHARE, endpoint, cohort, code)
+                answers = self.week.happened(expected * ERROR_SHARE, endpoint, cohort, code)
             case "PATCH", "200" if cohort == "enhanced":
-                return self.writes[endpoint]
-        return self.nothing
+                answers = self.writes[endpoint]
+        return answers
 
     def refreshes(self, endpoint: str) -> Array:
         """Background refreshes in the worker: a stale value is refreshed once, however often it is asked for."""

@@ -52,16 +52,11 @@ def launch(order: Order, report: Report) -> subprocess.Popen[str]:
     home = Home(order.settings.home)
     home.folder("logs")
     supervisor = _start(order, home)
-    assert supervisor.stdin is not None and supervisor.stdout is not None
     try:
-        supervisor.stdin.write(order.to_line())
-        supervisor.stdin.flush()
-        outcome = _follow(supervisor.stdout, report)
+        outcome = _hand_over(supervisor, order, report)
     except BaseException:
         _end(supervisor)
         raise
-    finally:
-        supervisor.stdout.close()
     if outcome.failure is not None:
         _end(supervisor)
         raise SandboxError(f"The sandbox did not start, and nothing is left running: {outcome.failure}")
@@ -80,6 +75,15 @@ def _start(order: Order, home: Home) -> subprocess.Popen[str]:
             text=True,
             start_new_session=True,
         )
+
+
+def _hand_over(supervisor: subprocess.Popen[str], order: Order, report: Report) -> Outcome:
+    if supervisor.stdin is None or supervisor.stdout is None:
+        raise SandboxError("The supervisor was started without pipes.")
+    with supervisor.stdout:
+        supervisor.stdin.write(order.to_line())
+        supervisor.stdin.flush()
+        return _follow(supervisor.stdout, report)
 
 
 def _follow(reports: IO[str], report: Report) -> Outcome:

@@ -88,7 +88,7 @@ class Runner:
         self._jobs[name] = popen
         try:
             async with asyncio.timeout(timeout_seconds):
-                while popen.poll() is None:
+                while popen.poll() is None:  # noqa: ASYNC110 - an asyncio child would need a watcher of its own
                     await asyncio.sleep(POLL_SECONDS / 2)
         except TimeoutError as error:
             raise self._failed(name, f"took longer than {timeout_seconds:g} s", None) from error
@@ -145,7 +145,7 @@ class Runner:
             if popen.poll() is None:
                 popen.send_signal(signal.SIGTERM)
         deadline = time.monotonic() + grace_seconds
-        while any(popen.poll() is None for popen in children.values()) and time.monotonic() < deadline:
+        while any(popen.poll() is None for popen in children.values()) and time.monotonic() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(POLL_SECONDS)
         for popen in children.values():
             signal_group(popen.pid, signal.SIGKILL)

@@ -1,7 +1,8 @@
 """The process that owns a sandbox: it starts the parts, watches them, and takes all of them down with it.
 
-Run as ``python -m sandbox.processes.supervisor`` in a session of its own; the order comes as the first line of standard input.
-While it starts, the end of that input (whoever ran `up` is gone, for whatever reason) means: take it all down.
+Run as ``python -m sandbox.processes.supervisor`` in a session of its own; the order comes as the first line of
+standard input. While it starts, the end of that input (whoever ran `up` is gone, for whatever reason) means:
+take it all down.
 """
 
 from __future__ import annotations

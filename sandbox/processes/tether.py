@@ -101,7 +101,7 @@ def start_tethered(
             stdin=subprocess.DEVNULL,
             stdout=stream,
             stderr=subprocess.STDOUT,
-            preexec_fn=tether,
+            preexec_fn=tether,  # noqa: PLW1509 - called from the main thread, and nothing in it takes a lock
             process_group=0,
         )
 

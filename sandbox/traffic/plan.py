@@ -40,8 +40,10 @@ class Request:
 
 @dataclass(frozen=True)
 class Content:
-    """Ids that exist on the site: courses and users most popular first, chapters course by course, problems
-    chapter by chapter; every course has as many chapters as the others, every chapter as many problems.
+    """Ids that exist on the site.
+
+    Courses and users stand most popular first, chapters course by course, problems chapter by chapter. Every course has
+    as many chapters as the others, every chapter as many problems.
     """
 
     courses: Sequence[int]

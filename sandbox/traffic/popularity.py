@@ -41,7 +41,7 @@ class Zipf:
 
 
 class Nested:
-    """Draws places 0..count-1 in a tree whose leaves are numbered in a row: a course, a chapter in it, a problem in that.
+    """Draws places 0..count-1 in a tree whose leaves are numbered in a row: a course, a chapter in it, a problem there.
 
     Args:
         curves: one for each level, outermost first; a place is drawn level by level.
