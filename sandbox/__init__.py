@@ -13,7 +13,7 @@ from sandbox.errors import (
     SandboxError,
     UsageError,
 )
-from sandbox.orders import Step
+from sandbox.processes.orders import Step
 from sandbox.sandbox import Sandbox
 from sandbox.settings import Catalogue, Settings, default_settings
 from sandbox.status import PartStatus, Status

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.errors import SandboxError, UsageError
-from sandbox.faults import ALL
-from sandbox.orders import Step
-from sandbox.ports import PORT_NAMES
+from sandbox.faults.registry import ALL
+from sandbox.processes.orders import Step
+from sandbox.processes.ports import PORT_NAMES
 from sandbox.sandbox import Sandbox
 from sandbox.settings import default_settings
 from sandbox.show import faults_text, status_text, step_text, up_text

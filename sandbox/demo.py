@@ -36,10 +36,29 @@ class Judged:
 def main() -> int:
     """Run the demonstration; 0 when both verdicts came, the second one with a severity."""
     began = time.monotonic()
-    sandbox = Sandbox(HOME)
     try:
-        print("1  The practice site goes up")
-        sandbox.up(on_step=lambda step: print(step_text(step), flush=True))
+        healthy, ill = show()
+    except KeyboardInterrupt:
+        print("\nInterrupted.", file=sys.stderr)
+        return 1
+    except SandboxError as error:
+        print(f"\n{error}", file=sys.stderr)
+        return 1
+    print(f"\nHealthy   {first_line(healthy)}\n          {healthy.report}")
+    print(f"Ill       {first_line(ill)}\n          {ill.report}")
+    print(f"\nAll in {time.monotonic() - began:.0f} s. Open the reports in a browser.")
+    print("`make sandbox` starts the site to stay.")
+    return 0 if "severity" in first_line(ill) else 1
+
+
+def show() -> tuple[Judged, Judged]:
+    """Judge the site while it is healthy and while it is ill; the site goes down with this process, however that ends.
+
+    Raises:
+        SandboxError: it did not start, or triage gave no verdict.
+    """
+    print("1  The practice site goes up")
+    with Sandbox(HOME).hold(on_step=lambda step: print(step_text(step), flush=True)) as sandbox:
         print("\n2  Triage while it is healthy")
         healthy = judge()
         print(f"\n3  One fault: {FAULT}")
@@ -47,20 +66,9 @@ def main() -> int:
         wait(SETTLE_SECONDS, "until the fault has lasted long enough for a severity")
         print("\n4  Triage again")
         ill = judge()
-    except KeyboardInterrupt:
-        print("\nInterrupted.", file=sys.stderr)
-        return 1
-    except SandboxError as error:
-        print(f"\n{error}", file=sys.stderr)
-        return 1
-    finally:
-        take_down(sandbox)
-    print(f"\nHealthy   {first_line(healthy)}\n          {healthy.report}")
-    print(f"Ill       {first_line(ill)}\n          {ill.report}")
-    print(
-        f"\nAll in {time.monotonic() - began:.0f} s. Open the reports in a browser; `make sandbox` starts the site to stay."
-    )
-    return 0 if "severity" in first_line(ill) else 1
+        ended = time.monotonic()
+    print(f"\n5  Everything down again   {time.monotonic() - ended:.1f} s")
+    return healthy, ill
 
 
 def judge() -> Judged:
@@ -98,13 +106,6 @@ def wait(seconds: int, why: str) -> None:
             print(f"     waiting {left} s {why}", flush=True)
         time.sleep(1)
     print("\r" * sys.stdout.isatty() + f"     waited {seconds} s {why}", flush=True)
-
-
-def take_down(sandbox: Sandbox) -> None:
-    """End everything, and say how long it took."""
-    began = time.monotonic()
-    sandbox.down()
-    print(f"\n5  Everything down again   {time.monotonic() - began:.1f} s")
 
 
 def first_line(judged: Judged) -> str:

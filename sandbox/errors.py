@@ -13,6 +13,11 @@ SandboxError                    1   the sandbox could not do what was asked
 from __future__ import annotations
 
 
+def log_text(lines: tuple[str, ...]) -> str:
+    """Return the last lines of a log as the end of a message."""
+    return "".join(f"\n    | {line}" for line in lines)
+
+
 class SandboxError(Exception):
     """The sandbox could not do what was asked; the message names the thing, its value and the next step."""
 
@@ -56,12 +61,11 @@ class PartFailed(SandboxError):
         log_tail: last lines of its log, oldest first.
     """
 
-    def __init__(self, part: str, reason: str, *, exit_code: int | None = None, log_tail: tuple[str, ...] = ()):
+    def __init__(self, part: str, reason: str, *, exit_code: int | None = None, log_tail: tuple[str, ...] = ()) -> None:
         """Keep the facts and build one readable message from them."""
         self.part, self.reason, self.log_tail = part, reason, log_tail
         self.ended_with = exit_code
-        tail = "".join(f"\n    | {line}" for line in log_tail)
-        super().__init__(f"{part} {reason}{tail}")
+        super().__init__(f"{part} {reason}{log_text(log_tail)}")
 
     @property
     def lost_a_port(self) -> bool:

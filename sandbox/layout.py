@@ -83,11 +83,6 @@ class Home:
         return self.path / "catalogue.json"
 
     @property
-    def key_patterns(self) -> Path:
-        """What the site's keys of access statistics look like, by endpoint."""
-        return self.path / "key-patterns.json"
-
-    @property
     def variables(self) -> Path:
         """``NAME=value`` lines that ``runbooks.toml`` refers to."""
         return self.path / "variables.env"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 import urllib.error
 import urllib.parse
 import urllib.request
 from dataclasses import dataclass
 
-from sandbox.ports import LOOPBACK
+from sandbox.processes.ports import LOOPBACK
 
 WINDOW_SECONDS = 20
 
@@ -47,7 +48,7 @@ def query(port: int, expression: str, *, at: float | None = None) -> float | Non
     except (urllib.error.URLError, OSError, ValueError, KeyError):
         return None
     number = float(result[0]["value"][1]) if result else float("nan")
-    return None if number != number else number
+    return None if math.isnan(number) else number
 
 
 def vitals(port: int, *, window_seconds: int = WINDOW_SECONDS, at: float | None = None) -> Vitals:

@@ -5,27 +5,28 @@ from __future__ import annotations
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
-from sandbox.cleaning import clear_home, end_leftovers
+from sandbox.content.site_job import warm_everything
 from sandbox.errors import AlreadyRunning, FaultAlreadyActive, NotRunning, SandboxError, UsageError
-from sandbox.fault_model import Fault
-from sandbox.faults import fault_named
+from sandbox.faults.model import Fault
+from sandbox.faults.registry import fault_named
+from sandbox.faults.stack import Stack
 from sandbox.files import locked, read_json, write_json
-from sandbox.launch import launch, make_order
 from sandbox.layout import Home
-from sandbox.orders import Lifetime, Step
-from sandbox.processes import end_all, members_of_run
+from sandbox.processes.cleaning import clear_home, end_leftovers
+from sandbox.processes.launch import launch, make_order
+from sandbox.processes.orders import Lifetime, Step
+from sandbox.processes.state import Phase, State, read_state
+from sandbox.processes.tether import end_all, members_of_run
 from sandbox.settings import Settings, default_settings
-from sandbox.site_job import warm_everything
-from sandbox.stack import Stack
-from sandbox.state import Phase, State, read_state
 from sandbox.status import Status, read_status
-from sandbox.traffic_control import read_load, write_load
+from sandbox.traffic.control import read_load, write_load
 
 TAKE_DOWN_SECONDS = 20.0
 BUSY = "Another command is changing this sandbox. Wait for it to end, then try again."
@@ -38,7 +39,8 @@ def _say_nothing(step: Step) -> None:
 class Sandbox:
     """One sandbox, in a folder of its own.
 
-    As a context manager it is up inside the ``with`` block and ends with it, or with this process, however that ends.
+    ``up`` starts it to stay. As a context manager (``hold``, which tells the steps, or the object itself) it is up
+    inside the ``with`` block and ends with it, or with this process, however that ends.
     """
 
     def __init__(self, home: Path | None = None, *, settings: Settings | None = None) -> None:
@@ -53,7 +55,7 @@ class Sandbox:
         self.home = Home(self.settings.home)
         self._supervisor: subprocess.Popen[str] | None = None
 
-    def __enter__(self) -> Sandbox:
+    def __enter__(self) -> Self:
         """Start it, owned by this process."""
         self._up(_say_nothing, Lifetime.OWNED)
         return self
@@ -66,6 +68,22 @@ class Sandbox:
     ) -> None:
         """Take it down."""
         self.down()
+
+    @contextmanager
+    def hold(self, on_step: Callable[[Step], None] = _say_nothing) -> Iterator[Self]:
+        """Have it up inside a ``with`` block; it ends with the block, or with this process, however that ends.
+
+        Raises:
+            AlreadyRunning: it is up, by somebody else; nothing was changed.
+            MissingServer: a server program is missing.
+            PortInUse: a fixed port is taken.
+            SandboxError: a part failed; nothing is left running.
+        """
+        self._up(on_step, Lifetime.OWNED)
+        try:
+            yield self
+        finally:
+            self.down()
 
     def up(self, on_step: Callable[[Step], None] = _say_nothing) -> None:
         """Start it and wait until it works; it stays when this process ends.

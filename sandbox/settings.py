@@ -10,16 +10,16 @@ from typing import Any
 
 from sandbox.errors import UsageError
 from sandbox.layout import default_cache, default_home
-from sandbox.ports import PORT_NAMES
+from sandbox.processes.ports import PORT_NAMES
 
 
 @dataclass(frozen=True)
 class Catalogue:
     """How much content the site is seeded with. The sizes are part of the key of the database template."""
 
-    courses: int = 50
-    chapters: int = 5
-    problems: int = 4
+    courses: int = 200
+    chapters: int = 10  # in each course
+    problems: int = 10  # in each chapter
     users: int = 500
     seed: int = 1
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sandbox.fault_model import Fault
-from sandbox.orders import Step
+from sandbox.faults.model import Fault
+from sandbox.processes.orders import Step
 from sandbox.status import PartStatus, Status
 
 MEBIBYTE = 1024 * 1024

@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from sandbox.errors import log_text
 from sandbox.files import last_lines, read_json
 from sandbox.layout import Home
 from sandbox.measure import Vitals, vitals
-from sandbox.ports import LOOPBACK
-from sandbox.processes import resident_bytes, resident_bytes_of_family
-from sandbox.state import PartState, State, read_failure, read_state
+from sandbox.processes.ports import LOOPBACK
+from sandbox.processes.state import PartState, State, read_failure, read_state
+from sandbox.processes.tether import resident_bytes, resident_bytes_of_family
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def read_status(home: Home) -> Status:
             return Status("down", str(home.path))
         return Status("failed", str(home.path), failure=failure.message)
     if not state.supervisor.alive:
-        tail = "".join(f"\n    | {line}" for line in last_lines(home.log("supervisor")))
+        tail = log_text(last_lines(home.log("supervisor")))
         return Status(
             "crashed",
             str(home.path),

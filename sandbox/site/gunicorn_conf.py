@@ -1,5 +1,7 @@
 """How gunicorn runs the site. Command line options win over what is set here."""
 
+from gunicorn.workers.base import Worker
+
 from common.metrics.exposition import forget_process, wipe_multiprocess_directory
 from config.env import read_environment
 
@@ -14,25 +16,25 @@ timeout = 30
 control_socket_disable = True
 
 
-def on_starting(server) -> None:
+def on_starting(server: object) -> None:
     """Before any worker exists: remove the metric files of an earlier run."""
     wipe_multiprocess_directory()
 
 
-def post_worker_init(worker) -> None:
+def post_worker_init(worker: object) -> None:
     """In each worker, when it is ready to serve."""
     from common.lifecycle import web_worker_started
 
     web_worker_started()
 
 
-def worker_exit(server, worker) -> None:
+def worker_exit(server: object, worker: object) -> None:
     """In each worker, when it ends in order: write what is still queued."""
     from common.lifecycle import process_stopping
 
     process_stopping()
 
 
-def child_exit(server, worker) -> None:
+def child_exit(server: object, worker: Worker) -> None:
     """In the master, when a worker is gone, in order or not."""
     forget_process(pid=worker.pid)

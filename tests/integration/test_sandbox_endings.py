@@ -18,12 +18,12 @@ from sandbox_fixtures import eventually
 
 from sandbox import Sandbox, SandboxError, default_settings
 from sandbox.errors import PortInUse
-from sandbox.launch import make_order
 from sandbox.layout import REPOSITORY
-from sandbox.orders import Lifetime
-from sandbox.ports import choose_ports, is_free
-from sandbox.processes import ProcessId, members_of_run
-from sandbox.state import State, read_state
+from sandbox.processes.launch import make_order
+from sandbox.processes.orders import Lifetime
+from sandbox.processes.ports import choose_ports, is_free
+from sandbox.processes.state import State, read_state
+from sandbox.processes.tether import ProcessId, members_of_run
 
 KEPT = {"logs", "ports.json", "up.lock", "control.lock"}
 
@@ -89,7 +89,7 @@ def test_lost_race_for_a_port_is_retried_and_a_killed_supervisor_leaves_nothing(
     """One retry with other ports. SIGKILL cannot be answered: the kernel ends the parts, ``down`` clears the files."""
     steps = []
     stale = replace(choose_ports(fixed={}, remembered={}), redis=taken)
-    monkeypatch.setattr("sandbox.launch.choose_ports", lambda **_: stale)
+    monkeypatch.setattr("sandbox.processes.launch.choose_ports", lambda **_: stale)
     second.up(on_step=steps.append)
     assert any("port was taken" in step.name for step in steps)
     state = state_of(second)
@@ -156,12 +156,14 @@ def test_owned_sandbox_ends_with_its_owner(tmp_path):
     code = (
         "import sys, time; from pathlib import Path\n"
         "from sandbox import Sandbox, default_settings\n"
-        "with Sandbox(Path(sys.argv[1]), settings=default_settings(history_days=0.1)): print('up', flush=True); time.sleep(60)"
+        "sandbox = Sandbox(Path(sys.argv[1]), settings=default_settings(history_days=0.1))\n"
+        "with sandbox.hold(on_step=lambda step: print('step', flush=True)): print('up', flush=True); time.sleep(60)"
     )
     owner = subprocess.Popen(
         [sys.executable, "-c", code, str(home)], cwd=REPOSITORY, stdout=subprocess.PIPE, env=os.environ
     )
-    assert owner.stdout.readline() == b"up\n"
+    assert owner.stdout.readline() == b"step\n"
+    assert b"up\n" in iter(owner.stdout.readline, b"")
     state = state_of(Sandbox(home))
     assert ProcessId(**json.loads((home / "state.json").read_text())["supervisor"]).alive
     owner.kill()

@@ -65,13 +65,15 @@ def test_sandbox_after_up_is_healthy_within_fifteen_seconds(sandbox):
     assert asked(sandbox, "sum(throttled_requests_total{job='site'})") == 0
 
 
-def test_sandbox_up_gives_keys_the_life_of_a_site_that_ran_for_a_day(sandbox):
-    """Warmed keys live longer than a cold key's 300 s: else most of the cache would go five minutes after `up`."""
+def test_sandbox_up_gives_keys_the_lives_of_a_site_that_ran_for_a_day(sandbox):
+    """Some keys are about to expire, some live longer than a cold key's 300 s: the cache does not go all at once."""
     with sandbox.stack().cache() as redis:
         names = list(redis.scan_iter(match="django:1:api:ChapterProblemsView:*", count=1000))
         lives = [redis.ttl(name) for name in names]
-    assert len(lives) > 120
-    assert sum(life > 400 for life in lives) / len(lives) > 0.9
+    assert len(lives) > 300
+    within = [sum(life <= 330 * third for life in lives) / len(lives) for third in (1, 2, 3)]
+    assert 0.2 < within[0] < 0.6
+    assert within[0] + 0.15 < within[1] < within[2] - 0.15
 
 
 def test_sandbox_history_covers_seven_days_with_the_labels_of_the_live_series(sandbox):
@@ -137,7 +139,8 @@ def test_fault_uncached_endpoint_shows_and_heals(healthy_sandbox):
     everything = 'cache_requests_total{endpoint="course-recommendations"}'
     healthy_sandbox.inject("uncached_endpoint")
     eventually(lambda: (vitals_now(healthy_sandbox).hit_ratio or 1) < 0.60, seconds=30)
-    assert asked(healthy_sandbox, f"sum(rate({misses}[6s])) / sum(rate({everything}[6s]))") > 0.95
+    share = f"sum(rate({misses}[6s])) / sum(rate({everything}[6s]))"
+    eventually(lambda: asked(healthy_sandbox, share) > 0.95, seconds=10)  # the window may begin before the fault
     healthy_sandbox.heal("uncached_endpoint")
     eventually(lambda: vitals_now(healthy_sandbox).hit_ratio > 0.85, seconds=30)
 

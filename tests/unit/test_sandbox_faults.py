@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from sandbox.errors import UsageError
-from sandbox.fault_model import Fault
-from sandbox.faults import ALL, by_name, fault_named
+from sandbox.faults.model import Fault
+from sandbox.faults.registry import ALL, by_name, fault_named
+from sandbox.faults.stack import Stack
 from sandbox.files import read_json
 from sandbox.layout import Home
-from sandbox.stack import Stack
-from sandbox.traffic_control import Load, read_load, write_load
+from sandbox.traffic.control import Load, read_load, write_load
 
 
 @pytest.fixture

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from sandbox.exposition import WEB, WORKER, read_exposition
-from sandbox.history import Plan, make_lines, split_point
-from sandbox.history_numbers import Week
-from sandbox.history_series import Detail, Line
-from sandbox.history_text import points_of, write_open_metrics
-from sandbox.profile import ENDPOINTS
-from sandbox.stats_history import make_rows, week_of
-from sandbox.timeline import activity
+from sandbox.history.exposition import WEB, WORKER, read_exposition
+from sandbox.history.halves import Plan, make_lines, split_point
+from sandbox.history.numbers import Week
+from sandbox.history.series import Detail, Line
+from sandbox.history.stats_rows import make_rows, week_of
+from sandbox.history.text import points_of, write_open_metrics
+from sandbox.traffic.activity import activity
+from sandbox.traffic.profile import ENDPOINTS
 
 END = 1_795_000_001
 RATE = 40.0

@@ -10,8 +10,8 @@ import pytest
 
 from sandbox.cli import main
 from sandbox.errors import MissingServer, PortInUse, UsageError
-from sandbox.ports import PORT_NAMES, choose_ports, is_free
-from sandbox.servers import find_servers
+from sandbox.processes.ports import PORT_NAMES, choose_ports, is_free
+from sandbox.processes.servers import find_servers
 from sandbox.settings import Settings, default_settings
 
 
@@ -54,7 +54,7 @@ def test_choose_ports_remembered_one_is_kept_if_free(taken):
 
 def test_find_servers_missing_ones_say_how_to_get_them(tmp_path, monkeypatch):
     """All missing programs at once, for Debian, macOS and conda."""
-    monkeypatch.setattr("sandbox.servers._usual_place", lambda name: None)
+    monkeypatch.setattr("sandbox.processes.servers._usual_place", lambda name: None)
     with pytest.raises(MissingServer) as caught:
         find_servers({"PATH": str(tmp_path)})
     for word in ("redis-server, prometheus, promtool", "apt install", "brew install", "conda install"):

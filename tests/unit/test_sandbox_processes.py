@@ -12,18 +12,18 @@ import time
 
 import pytest
 
-from sandbox.cleaning import clear_home, end_leftovers
 from sandbox.errors import PartFailed, SandboxError
 from sandbox.files import last_lines, locked, read_json, write_json
 from sandbox.layout import Home
-from sandbox.processes import RUN_ID, ProcessId, end_all, members_of_run, start_tethered
-from sandbox.state import PartState, Phase, State, read_failure, read_state, write_failure, write_state
+from sandbox.processes.cleaning import clear_home, end_leftovers
+from sandbox.processes.state import PartState, Phase, State, read_failure, read_state, write_failure, write_state
+from sandbox.processes.tether import RUN_ID, ProcessId, end_all, members_of_run, start_tethered
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 SPAWN = """
 import os, sys
 from pathlib import Path
-from sandbox.processes import start_tethered
+from sandbox.processes.tether import start_tethered
 child = start_tethered([sys.executable, "-c", "import time; time.sleep(60)"], cwd=Path("."),
                        environment=os.environ, log=Path(sys.argv[1]))
 print(child.pid, flush=True)

@@ -9,8 +9,9 @@ from itertools import pairwise
 
 import pytest
 
-from sandbox.popularity import Zipf
-from sandbox.timeline import HISTORY_SECONDS, Deployment, activity, sample_times
+from sandbox.history.timeline import HISTORY_SECONDS, Deployment, sample_times
+from sandbox.traffic.activity import activity
+from sandbox.traffic.popularity import Zipf
 
 SUNDAY = int(datetime(2026, 11, 22, 19, 0, tzinfo=UTC).timestamp())
 

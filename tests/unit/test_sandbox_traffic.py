@@ -12,12 +12,12 @@ import pytest
 from sandbox.errors import UsageError
 from sandbox.files import read_json, write_json
 from sandbox.layout import Home
-from sandbox.ports import choose_ports
-from sandbox.profile import ENDPOINTS, MISSING_ID_BASE, MISSING_SHARE
-from sandbox.traffic import MOST_IN_FLIGHT, Arrivals, Generator
-from sandbox.traffic_control import Load, read_load, write_load
-from sandbox.traffic_plan import Content, Visitors, token
-from sandbox.traffic_streams import make_request
+from sandbox.processes.ports import choose_ports
+from sandbox.traffic.control import Load, read_load, write_load
+from sandbox.traffic.generator import MOST_IN_FLIGHT, Arrivals, Generator
+from sandbox.traffic.plan import Content, Visitors, token
+from sandbox.traffic.profile import ENDPOINTS, MISSING_ID_BASE, MISSING_SHARE
+from sandbox.traffic.streams import make_request
 
 ATTACK = {
     "kind": "missing_ids",

@@ -41,7 +41,7 @@ def caller_of(request: Request | HttpRequest) -> Caller:
 
     A plain Django request without a user counts as anonymous.
     """
-    plain = request._request if isinstance(request, Request) else request
+    plain = request._request if isinstance(request, Request) else request  # noqa: SLF001 - the only way
     user = getattr(request, "user", None)
     user_id = user.pk if user is not None and user.is_authenticated else None
     known: Caller | None = getattr(plain, "caller", None)
@@ -59,7 +59,7 @@ def client_address(request: HttpRequest) -> str:
     ``X-Forwarded-For`` is written by strangers up to the entry of the first trusted proxy: what is further left, or
     is no address at all, is not believed.
     """
-    remote: str = request.META.get("REMOTE_ADDR") or "0.0.0.0"
+    remote: str = request.META.get("REMOTE_ADDR") or "0.0.0.0"  # noqa: S104 - nobody listens here
     proxies = api_settings.NUM_PROXIES
     forwarded = request.META.get("HTTP_X_FORWARDED_FOR", "")
     if not proxies or not forwarded:

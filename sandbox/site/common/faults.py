@@ -6,11 +6,11 @@ process looks at most every half second, so a fault is in force everywhere after
 
 import json
 import logging
-import os
 import threading
 import time
 from collections.abc import Mapping
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -63,7 +63,7 @@ def fault_parameters(fault: Fault) -> Mapping[str, Any] | None:
 def _signature(path: str) -> tuple[int, int, int] | None:
     """What changes when a file is written or replaced; None when it does not exist."""
     try:
-        found = os.stat(path)
+        found = Path(path).stat()
     except OSError:
         return None
     return found.st_mtime_ns, found.st_size, found.st_ino
@@ -72,8 +72,7 @@ def _signature(path: str) -> tuple[int, int, int] | None:
 def _load(path: str, *, kept: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Mapping[str, Any]]:
     """Parse the file. One that cannot be read leaves the faults as they were, and says so."""
     try:
-        with open(path, encoding="utf-8") as file:
-            text = file.read()
+        text = Path(path).read_text(encoding="utf-8")
         faults = json.loads(text) if text.strip() else {}
     except (OSError, ValueError) as error:
         logger.warning("faults file not readable, faults stay as they were: %s", error)

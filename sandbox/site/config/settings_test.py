@@ -7,6 +7,7 @@ runner starts a Redis of its own, and the database is in memory.
 import os
 import secrets
 import tempfile
+from pathlib import Path
 
 # PROMETHEUS_MULTIPROC_DIR goes as well: counts of tests must not end up among those of a live site.
 for _name in ("SITE_ENV_FILE", "PROMETHEUS_MULTIPROC_DIR"):
@@ -27,7 +28,7 @@ CELERY_TASK_ALWAYS_EAGER = True
 CELERY_TASK_EAGER_PROPAGATES = True
 WORKER_METRICS_PORT = 0
 # Made by the first write, removed by the runner.
-CACHES["pages"]["LOCATION"] = os.path.join(tempfile.gettempdir(), f"site-test-pages-{os.getpid()}")
+CACHES["pages"]["LOCATION"] = str(Path(tempfile.gettempdir()) / f"site-test-pages-{os.getpid()}")
 REST_FRAMEWORK["NUM_PROXIES"] = 1
 LOGGING["root"] = {"handlers": [], "level": "CRITICAL"}
 LOGGING["loggers"] = {}

@@ -17,6 +17,7 @@ WORDS = (
     "side simple solution solve space square state step story structure study system table theory think time unit "
     "value verb water weight why word world write year"
 ).split()
+DROP_OUT = 1.5
 SENTENCES_IN_DESCRIPTION, SENTENCES_IN_BODY, SENTENCES_IN_STATEMENT = 8, 24, 6
 
 
@@ -62,6 +63,9 @@ def problems(*, size: ContentSize, rng: random.Random) -> Iterator[Problem]:
     """Problems 1..n, those of one chapter in a row."""
     for number in range(1, size.courses * size.chapters * size.problems + 1):
         chapter_index, index = divmod(number - 1, size.problems)
+        course_index, chapter_in_course = divmod(chapter_index, size.chapters)
+        # Readers drop out: the first problem of a course is tried far more often than the last one.
+        rank = (course_index + 1) * ((chapter_in_course + 1) * (index + 1)) ** DROP_OUT
         yield Problem(
             id=number,
             chapter_id=chapter_index + 1,
@@ -69,12 +73,12 @@ def problems(*, size: ContentSize, rng: random.Random) -> Iterator[Problem]:
             title=f"Problem {index + 1}: {title(rng)}",
             statement=prose(rng, sentences=SENTENCES_IN_STATEMENT),
             difficulty=rng.choice(Difficulty.values),
-            attempt_count=popularity(rank=number, rng=rng),
+            attempt_count=popularity(rank=rank, rng=rng),
             updated_at=WRITTEN_AT,
         )
 
 
-def popularity(*, rank: int, rng: random.Random) -> int:
+def popularity(*, rank: float, rng: random.Random) -> int:
     """A count that falls like 1/rank, with ±10 % noise."""
     return round(100_000 / rank * rng.uniform(0.9, 1.1))
 

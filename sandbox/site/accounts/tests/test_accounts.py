@@ -46,7 +46,7 @@ class AuthenticationTests(SiteTestCase):
 
     def test_token_is_looked_up_once_in_five_seconds(self) -> None:
         """A hit of a signed-in reader costs no query either."""
-        user, headers = make_user()
+        _, headers = make_user()
         self.client.get("/api/users/", headers=headers)
 
         with self.assertNumQueries(0):

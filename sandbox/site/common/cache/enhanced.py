@@ -1,7 +1,7 @@
 """The enhanced cache: NULL_VALUE, adaptive TTL, stale while revalidate."""
 
 import time
-from collections.abc import Set
+from collections.abc import Set as AbstractSet
 
 from common.cache import store
 from common.cache.access_stats import AccessStats, read_access, record_access
@@ -16,7 +16,9 @@ from common.warming.refresh_requests import request_refresh
 from common.warming.switches import warming_is_enabled
 
 
-def answer_from_enhanced_cache(*, resource: Resource, key: CacheKey, features: Set[Feature]) -> Answer:
+def answer_from_enhanced_cache(
+    *, resource: Resource, key: CacheKey, features: AbstractSet[Feature]
+) -> Answer:
     """Answer ``key``; after a miss, store what the database said.
 
     Raises:
@@ -36,7 +38,9 @@ def answer_from_enhanced_cache(*, resource: Resource, key: CacheKey, features: S
     return Answer(status=LookupStatus.MISS, data=data, fresh_seconds=fresh_seconds)
 
 
-def store_answer(*, resource: Resource, key: CacheKey, data: Payload | None, features: Set[Feature]) -> bool:
+def store_answer(
+    *, resource: Resource, key: CacheKey, data: Payload | None, features: AbstractSet[Feature]
+) -> bool:
     """Store what warming loaded; a thing that is gone is deleted from the cache.
 
     Args:
@@ -75,7 +79,7 @@ def _answer_found(*, key: CacheKey, entry: Entry) -> Answer:
 
 
 def _store_loaded(
-    *, resource: Resource, key: CacheKey, data: Payload | None, features: Set[Feature]
+    *, resource: Resource, key: CacheKey, data: Payload | None, features: AbstractSet[Feature]
 ) -> float:
     """Store the outcome of a miss; returns for how many seconds it is fresh."""
     if data is None:
@@ -87,7 +91,7 @@ def _store_loaded(
 
 
 def _write(
-    *, resource: Resource, key: CacheKey, data: Payload, access: AccessStats, features: Set[Feature]
+    *, resource: Resource, key: CacheKey, data: Payload, access: AccessStats, features: AbstractSet[Feature]
 ) -> Entry:
     if Feature.ADAPTIVE_TTL in features:
         ttl_seconds = store.adaptive_ttl_seconds(data=data, access=access)

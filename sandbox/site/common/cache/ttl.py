@@ -39,7 +39,7 @@ def adaptive_tier(*, access: AccessStats, is_empty_list: bool) -> Tier:
 
 def jittered(seconds: float) -> float:
     """``seconds`` ±10 %, so that what was stored together does not expire together."""
-    return seconds * random.uniform(1 - JITTER_RATIO, 1 + JITTER_RATIO)  # noqa: S311 - no secret
+    return seconds * random.uniform(1 - JITTER_RATIO, 1 + JITTER_RATIO)
 
 
 def null_ttl_seconds(*, configured: float) -> float:

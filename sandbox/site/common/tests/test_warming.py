@@ -225,7 +225,7 @@ class ScheduledWarmingTests(SiteTestCase):
 
     def test_scheduled_picks_by_hit_rate_and_number_of_requests(self) -> None:
         """Over 30 % and over 100 requests; borders stay out, and so do others' keys."""
-        for number in range(1, 7):
+        for _ in range(6):
             make_course()
         first = Course.objects.order_by("id").first().id
         self._asked(f"api:CourseDetailView:{first}", hits=100, misses=1)
@@ -256,7 +256,7 @@ class ScheduledWarmingTests(SiteTestCase):
         self._asked("api:CourseDetailView:2", hits=900, misses=1)
         seen: list[str] = []
         with patch(
-            "common.warming.runs._store_one", side_effect=lambda *, key, features: seen.append(str(key)) or 1
+            "common.warming.runs._store_one", side_effect=lambda *, key, **_: seen.append(str(key)) or 1
         ):
             warm_on_schedule()
 

@@ -34,7 +34,8 @@ class Command(BaseCommand):
             self.stdout.write(f"{strategy} warming queued")
             return
         outcome = run()
-        line = f"{strategy} warming: {outcome.status.value}, {outcome.items_count} items in {outcome.duration_seconds:.2f} s"
+        seconds = f"{outcome.duration_seconds:.2f} s"
+        line = f"{strategy} warming: {outcome.status.value}, {outcome.items_count} items in {seconds}"
         if outcome.status is WarmingStatus.ERROR:
             raise CommandError(f"{line}: {outcome.reason}")
         self.stdout.write(f"{line} {outcome.reason}".rstrip())
