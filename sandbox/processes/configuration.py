@@ -8,6 +8,7 @@ import sys
 
 from sandbox.files import write_text
 from sandbox.layout import Home
+from sandbox.processes.alert_rules import alert_rules
 from sandbox.processes.ports import LOOPBACK, Ports
 from sandbox.settings import Settings
 
@@ -23,6 +24,7 @@ def write_configuration(settings: Settings, home: Home, ports: Ports) -> None:
     write_text(home.folder("redis") / "redis.conf", cache_configuration(home, ports))
     write_text(home.folder("broker") / "redis.conf", broker_configuration(home, ports))
     write_text(home.folder("prometheus") / "prometheus.yml", prometheus_configuration(ports))
+    write_text(home.folder("prometheus") / "rules.yml", alert_rules(settings.time_scale))
     write_text(home.site_environment, _lines(site_variables(settings, home, ports)))
     for name in ("multiprocess-web", "multiprocess-worker", "page-cache", "beat"):
         home.folder(name)
@@ -69,6 +71,7 @@ def prometheus_configuration(ports: Ports) -> str:
             "scrape_timeout": f"{SCRAPE_SECONDS}s",
             "evaluation_interval": f"{SCRAPE_SECONDS}s",
         },
+        "rule_files": ["rules.yml"],
         "scrape_configs": jobs,
     }
     return json.dumps(configuration, indent=1) + "\n"  # JSON is YAML
