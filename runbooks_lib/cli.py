@@ -9,11 +9,12 @@ in all.
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from runbooks_lib import __version__
 from runbooks_lib.errors import RefusedError, RunbookError
@@ -75,14 +76,17 @@ def triage_command(arguments: argparse.Namespace) -> int:
         if arguments.json:
             from msgspec import json
 
-            print(json.format(json.encode(verdict), indent=2).decode(), flush=True)
+            _say(json.format(json.encode(verdict), indent=2).decode())
         else:
-            print(render(verdict, colour=_colour()), flush=True)
+            _say(render(verdict, colour=_colour()))
         kept = recorder.keep(verdict)
     finally:
         recorder.abandon()
     line = _record_line(kept.folder, kept.error)
-    print(f"\nRecord       {line}" if not arguments.json else line, file=sys.stderr if arguments.json else sys.stdout)
+    if arguments.json:
+        _say(line, sys.stderr)
+    else:
+        _say(f"\nRecord       {line}")
     return verdict.exit_code
 
 
@@ -101,7 +105,7 @@ def run_command(arguments: argparse.Namespace) -> int:
             on_progress=progress.update,
         )
     record = _record_line(finished.run.folder, finished.run.ledger_error)
-    print(finished.text(record=record, colour=_colour()))
+    _say(finished.text(record=record, colour=_colour()))
     return finished.exit_code
 
 
@@ -141,7 +145,7 @@ def verify_command(arguments: argparse.Namespace) -> int:
 
     configuration = _load(arguments)
     found = verify(Ledger(configuration.ledger_url), configuration.runs_folder, run_id=arguments.run or None)
-    print(render_verification(found))
+    _say(render_verification(found))
     return (Status.OK if found.ok else Status.FAIL).exit_code
 
 
@@ -161,19 +165,41 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code. An error is one readable message on standard error.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal or a pipe that cannot show a sign gets a question mark; the answer is worth more than the sign.
+            stream.reconfigure(errors="replace")
     arguments = make_parser().parse_args(argv)
     try:
-        return int(arguments.work(arguments))
+        code = int(arguments.work(arguments))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader of a pipe left (``| head``): not worth a traceback, and nothing more can be said.
+        _silence(sys.stdout)
+        return RunbookError.exit_code
     except RunbookError as error:
         _complain(error)
         return error.exit_code
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         return RunbookError.exit_code
+    return code
+
+
+def _say(text: str, stream: TextIO | None = None) -> None:
+    """Print, as far as anybody still reads: a reader that left (``| head``) costs neither exit code nor record."""
+    stream = stream or sys.stdout
+    try:
+        print(text, file=stream, flush=True)
     except BrokenPipeError:
-        # The reader of a pipe left (``| head``): not worth a traceback, and nothing more can be said.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return RunbookError.exit_code
+        _silence(stream)
+
+
+def _silence(stream: TextIO) -> None:
+    """Send the rest nowhere, also what the interpreter writes out at its end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
 def _command(commands: Any, name: str, work: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:

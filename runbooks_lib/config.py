@@ -14,6 +14,7 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -25,13 +26,23 @@ FILE_VARIABLE = "RUNBOOKS_CONFIG"
 
 _T = TypeVar("_T")
 _VARIABLE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}")
-#: Never treated as a secret: nothing, a number such as a port, a path. Redacting those would blank out honest text.
+#: Not treated as a secret unless name or place say so: a number such as a port, a path. Redacting those would blank out
+#: honest text.
 _HARMLESS = re.compile(r"|\d+|/[^:@?]*")
+#: Names of variables that hold a credential, whatever its value looks like; but not those of its place.
+_CREDENTIAL = re.compile(
+    r"PASSWORD|PASSWD|PASSPHRASE|SECRET|TOKEN|CREDENTIAL|APIKEY"
+    r"|(?:PASS|PWD|PW|KEY)\d*$|(?:^|_)(?:PASS|PWD|PW|KEY|AUTH|PIN)(?:_|\d|$)",
+    re.IGNORECASE,
+)
+_PLACE = re.compile(r"_(?:FILE|PATH|DIR|FOLDER|HOME|HOST|PORT)$", re.IGNORECASE)
 _SCHEMES = {
     "redis_url": ("redis://", "rediss://", "unix://", "sentinel://", "rediscluster://"),
     "prometheus_url": ("http://", "https://"),
     "site_url": ("http://", "https://"),
+    "metrics_urls": ("http://", "https://"),
 }
+_EXPECTED = "scheme://[user:password@]host[:port]; special characters percent-encoded (@ %40, / %2F, : %3A, # %23)"
 
 
 class Environment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -252,7 +263,7 @@ def _resolve(
                 raise ConfigurationError(
                     f"{where}: {key} needs the variable {match['name']}, which is not set", hint=hint
                 )
-            if not _HARMLESS.fullmatch(found):
+            if _is_secret(match, found):
                 used.add(found)
             return found
 
@@ -260,6 +271,16 @@ def _resolve(
 
     resolved = {key: substitute(value, key) for key, value in raw.items()}
     return resolved, tuple(sorted(used, key=len, reverse=True))
+
+
+def _is_secret(match: re.Match[str], found: str) -> bool:
+    """Must the value of a variable never be shown: by its name, by its place before the ``@`` of a URL, by its look?"""
+    if not found:
+        return False
+    named = _CREDENTIAL.search(match["name"]) and not _PLACE.search(match["name"])
+    before, after = match.string[: match.start()], match.string[match.end() :]
+    placed = "://" in before and re.match(r"[^/?#]*@", after)
+    return bool(named or placed or not _HARMLESS.fullmatch(found))
 
 
 def _convert(raw: Mapping[str, Any], kind: type[_T], *, where: str) -> _T:
@@ -271,12 +292,25 @@ def _convert(raw: Mapping[str, Any], kind: type[_T], *, where: str) -> _T:
         ) from error
 
 
+def _is_url(value: str) -> bool:
+    """Can host and port be told? A web address needs a host; Redis is on this machine without one."""
+    try:
+        parts = urlsplit(value)
+        hostname, port = parts.hostname, parts.port
+    except ValueError:
+        return False
+    return bool(hostname or value.startswith("redis")) and port != 0
+
+
 def _check_urls(environment: Environment, where: str) -> None:
     for key, schemes in _SCHEMES.items():
-        value = getattr(environment, key)
-        if not value.startswith(schemes):
-            # The value itself is not shown: it may hold a password.
-            raise ConfigurationError(f"{where}: {key} must begin with one of {', '.join(schemes)}")
+        configured = getattr(environment, key)
+        for value in (configured,) if isinstance(configured, str) else configured:
+            if not value.startswith(schemes):
+                # The value itself is not shown: it may hold a password.
+                raise ConfigurationError(f"{where}: {key} must begin with one of {', '.join(schemes)}")
+            if value.startswith(("http://", "https://", "redis://", "rediss://")) and not _is_url(value):
+                raise ConfigurationError(f"{where}: {key} is not a URL", hint=f"expected is {_EXPECTED}")
     if environment.database_url and "://" not in environment.database_url:
         raise ConfigurationError(
             f"{where}: database_url must be an SQLAlchemy URL such as sqlite:////path or postgresql://…"

@@ -182,7 +182,7 @@ class Requests:
         errors: answers with a 5xx code; None where ``http_requests_total`` is missing.
         slow: requests over ``slow_above_seconds``; None where the histogram is missing or lacks that bucket.
         p95_seconds: from histogram buckets; None where it cannot be computed.
-        throttled: scope → answers with 429; None where ``throttled_requests_total`` is missing.
+        throttled: scope → answers with 429; empty where none was counted, None where no request was either.
     """
 
     window_seconds: float

@@ -30,7 +30,9 @@ from runbooks_lib.parameter_types import Kind
 
 TAG = "parameters"
 
-_DURATION = re.compile(r"(\d+)([smhd])")
+#: At most nine digits: more is no time that anybody looks back, and overflows what times are computed with.
+_DURATION = re.compile(r"([0-9]{1,9})([smhd])")
+_LONGEST_SECONDS = 10 * 365 * 86_400
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _RANGE = re.compile(r"(-?\d+(?:\.\d+)?)\.\.(-?\d+(?:\.\d+)?)?")
 _COMMENT = re.compile(r"#\s*(?:\[(?P<domain>[^\]]*)\]\s*)?(?P<help>.*)")
@@ -110,7 +112,7 @@ def parse_duration(text: str) -> float:
     """``90s``, ``15m``, ``2h``, ``7d`` → seconds.
 
     Raises:
-        UsageError: the text is not a whole number over 0 followed by one of those letters.
+        UsageError: the text is not a whole number over 0 followed by one of those letters, or over ten years.
     """
     seconds = _seconds(text)
     if seconds is None:
@@ -256,7 +258,7 @@ def _domain(text: str) -> Domain:
 def _seconds(text: str) -> float | None:
     match = _DURATION.fullmatch(text.strip())
     seconds = int(match[1]) * _UNIT_SECONDS[match[2]] if match else 0
-    return float(seconds) if seconds > 0 else None
+    return float(seconds) if 0 < seconds <= _LONGEST_SECONDS else None
 
 
 def _find(parameters: Sequence[Parameter], name: str, environments: Sequence[str]) -> Parameter:

@@ -44,7 +44,6 @@ class Threshold:
         return Status.WARN if sign * value > sign * self.warn else Status.OK
 
 
-
 GUIDE_METRICS = "guide, Critical Metrics to Monitor"
 GUIDE_INCIDENT = "guide, Incident Response"
 

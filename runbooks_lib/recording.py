@@ -7,6 +7,7 @@ report; the parent reads and prints. A child that dies costs the record, never t
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import signal
@@ -24,9 +25,11 @@ from runbooks_lib.errors import RunbookError
 from runbooks_lib.model import Verdict
 from runbooks_lib.view import View
 
-#: How long the parent waits for the record after it has printed the verdict. The child has had all the time of reading
-#: before that; with everything down, the whole command still ends in under ten seconds.
+#: How long the parent waits for the record and for the child's end together, after it has printed the verdict. The
+#: child has had all the time of reading before that; with everything down, the command still ends in under ten seconds.
 _PATIENCE_SECONDS = 3.0
+#: How long a killed child is waited for: one that is stuck in the kernel is left to the system.
+_KILLED_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,44 +49,81 @@ class Recorder:
     """The parent's end. Use it once: ``keep`` the verdict, or ``abandon`` the run.
 
     Attributes:
-        pid: of the child; 0 once it has ended.
+        pid: of the child; 0 once it has ended, or when there is none.
 
     Args:
         view: of the runbook; names the environment and the parameters, and where runs and ledger are.
     """
 
     def __init__(self, view: View) -> None:
-        started_at = units.now()
-        self._pipe, child_end = Pipe()
-
-        def work() -> None:
-            self._pipe.close()
-            _record(child_end, view, started_at)
-
-        self.pid = _fork(work)
-        child_end.close()
+        self.pid = 0
+        self._pipe: Connection[Any, Any] | None = None
+        self._failure = ""
+        self._ends: float | None = None
+        try:
+            self._start(view)
+        except OSError as error:  # no process or no file descriptor left: the answer is still worth having
+            self._failure = f"no second process could be started to record: {error.strerror or error}"
 
     def keep(self, verdict: Verdict) -> Kept:
-        """Keep the verdict and its report; waits until they are on the disk."""
-        try:
-            self._pipe.send(verdict)
-            answer = self._pipe.recv() if self._pipe.poll(_PATIENCE_SECONDS) else None
-        except (OSError, EOFError, pickle.PickleError) as error:
-            answer = Kept(None, f"the recording process ended early: {type(error).__name__}")
+        """Keep the verdict and its report; waits until they are on the disk, or its patience is at its end."""
+        answer = Kept(None, self._failure) if self._pipe is None else self._exchange(self._pipe, verdict)
         self.abandon()
-        return answer if isinstance(answer, Kept) else Kept(None, f"no record within {_PATIENCE_SECONDS:g} s")
+        return answer
 
     def abandon(self) -> None:
-        """Let go: without a verdict the child closes the run as interrupted and ends; one that hangs is killed."""
-        self._pipe.close()
-        deadline = time.monotonic() + _PATIENCE_SECONDS
-        while self.pid and os.waitpid(self.pid, os.WNOHANG) == (0, 0):
-            if time.monotonic() > deadline:
-                os.kill(self.pid, signal.SIGKILL)
-                os.waitpid(self.pid, 0)
-                break
-            time.sleep(0.002)
+        """Let go: without a verdict the child closes the run as interrupted and ends; one that hangs is killed.
+
+        After ``keep`` it waits only for what ``keep`` left of the patience.
+        """
+        if self._pipe is not None:
+            self._pipe.close()
+        if self.pid and not _ended(self.pid, self._deadline()):
+            os.kill(self.pid, signal.SIGKILL)
+            _ended(self.pid, time.monotonic() + _KILLED_SECONDS)
         self.pid = 0
+
+    def _start(self, view: View) -> None:
+        started_at = units.now()
+        pipe, child_end = Pipe()
+
+        def work() -> None:
+            pipe.close()
+            _record(child_end, view, started_at)
+
+        try:
+            self.pid = _fork(work)
+        except OSError:
+            pipe.close()
+            raise
+        finally:
+            child_end.close()
+        self._pipe = pipe
+
+    def _exchange(self, pipe: Connection[Any, Any], verdict: Verdict) -> Kept:
+        try:
+            # A child that has ended already does not take it; what it said last is still there to be read.
+            with contextlib.suppress(OSError):
+                pipe.send(verdict)
+            answer = pipe.recv() if pipe.poll(max(0.0, self._deadline() - time.monotonic())) else None
+        except (OSError, EOFError, pickle.PickleError) as error:
+            return Kept(None, f"the recording process ended early: {type(error).__name__}")
+        return answer if isinstance(answer, Kept) else Kept(None, f"no record within {_PATIENCE_SECONDS:g} s")
+
+    def _deadline(self) -> float:
+        """One for everything that is waited for; it begins with the first question for it."""
+        if self._ends is None:
+            self._ends = time.monotonic() + _PATIENCE_SECONDS
+        return self._ends
+
+
+def _ended(pid: int, deadline: float) -> bool:
+    """Has the child ended, by the deadline at the latest?"""
+    while os.waitpid(pid, os.WNOHANG) == (0, 0):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.002)
+    return True
 
 
 def _fork(work: Callable[[], None]) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +34,7 @@ class Sources:
         web: the site's own health endpoint and exposition.
         cache_stats: the table of lookups in the site's database.
         django: the site's own code, through ``manage.py``.
+        secrets: values to remove from whatever they answer; longest first.
     """
 
     redis: RedisCache
@@ -42,6 +43,7 @@ class Sources:
     web: Web
     cache_stats: CacheStats
     django: DjangoSite
+    secrets: tuple[str, ...] = field(default=(), repr=False)
 
 
 class View:
@@ -125,6 +127,7 @@ def sources_of(environment: Environment) -> Sources:
         web=Web(environment),
         cache_stats=CacheStats(environment),
         django=DjangoSite(environment),
+        secrets=environment.secrets,
     )
 
 

@@ -21,6 +21,8 @@ HOME = ROOT / ".sandbox-demo"
 FAULT = "uncached_endpoint"
 #: Severity 2 needs more than 30 s under 60 % here (30 min at time scale 60), and a rate needs some scrapes to follow.
 SETTLE_SECONDS = 50
+#: The comparison with "before" needs some live samples from before the fault.
+WARM_SECONDS = 25
 VERDICTS = frozenset({0, 10, 20, 30})
 
 
@@ -59,6 +61,7 @@ def show() -> tuple[Judged, Judged]:
     """
     print("1  The practice site goes up")
     with Sandbox(HOME).hold(on_step=lambda step: print(step_text(step), flush=True)) as sandbox:
+        wait(WARM_SECONDS, "until there is something to compare with")
         print("\n2  Triage while it is healthy")
         healthy = judge()
         print(f"\n3  One fault: {FAULT}")

@@ -30,7 +30,9 @@ def run_state(ledger: Ledger, run_id: str) -> RunState:
     """
     events = ledger.events(run_id=run_id)
     if not events:
-        raise UsageError(f"run {run_id!r} is not in the ledger", hint="list the runs: runbooks history")
+        raise UsageError(
+            f"run {run_id!r} is not in the ledger", hint="check the id; all runs are checked by: runbooks verify"
+        )
     return state_of(events)
 
 

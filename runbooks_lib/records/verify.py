@@ -80,7 +80,10 @@ def verify(ledger: Ledger, runs_folder: Path, run_id: str | None = None) -> Veri
     folders = _folders(runs_folder)
     if run_id is not None:
         if run_id not in runs and run_id not in folders:
-            raise UsageError(f"run {run_id!r} is in neither the ledger nor {runs_folder}", hint="runbooks history")
+            raise UsageError(
+                f"run {run_id!r} is in neither the ledger nor {runs_folder}",
+                hint="check the id; all runs are checked by: runbooks verify",
+            )
         runs = {key: value for key, value in runs.items() if key == run_id}
         folders = {key: value for key, value in folders.items() if key == run_id}
     faults = _chain_faults(events)

@@ -181,8 +181,8 @@ class CacheMetrics:
         codes = {code: count for (code,), count in window.by("codes", "code").items()}
         buckets = _buckets(window.by("buckets", "le"))
         throttled = {scope: count for (scope,), count in window.by("throttled", "scope").items()}
-        notes = [*window.degraded, *_missing_codes(codes, buckets)]
-        slow, p95 = _slow(buckets, slow_above_seconds, notes), _p95(buckets, notes)
+        (slow, slow_note), (p95, p95_note) = histogram.slow(buckets, slow_above_seconds), histogram.p95(buckets)
+        notes = [*window.degraded, *_missing_codes(codes, buckets), slow_note, p95_note]
         return Requests(
             window_seconds=window_seconds,
             total=sum(codes.values()) if codes else buckets.get(math.inf, 0.0),
@@ -190,9 +190,10 @@ class CacheMetrics:
             slow=slow,
             slow_above_seconds=slow_above_seconds,
             p95_seconds=p95,
-            throttled=throttled or None,
+            # A counter with a label has no series before its first 429: where there are requests, none means none.
+            throttled=throttled if throttled or codes or buckets else None,
             provenance=window.provenance,
-            degraded="; ".join(notes),
+            degraded="; ".join(note for note in notes if note),
         )
 
     def warming(self, window_seconds: float, at: datetime | None = None) -> WarmingActivity:
@@ -332,25 +333,6 @@ def _missing_codes(codes: Mapping[str, float], buckets: Mapping[float, float]) -
     if not codes and not buckets:
         return (_TOO_FEW_SCRAPES,)
     return () if any(codes) else (f"{REQUESTS} has no label code: errors are not known",)
-
-
-def _slow(buckets: Mapping[float, float], slow_above_seconds: float, notes: list[str]) -> float | None:
-    edge = next((edge for edge in sorted(buckets) if edge >= slow_above_seconds and edge != math.inf), None)
-    if edge is None:
-        return None
-    if edge != slow_above_seconds:
-        notes.append(
-            f"slow counts requests over {edge:g} s: the histogram has no bucket that ends at {slow_above_seconds:g} s"
-        )
-    return histogram.over(buckets, edge)
-
-
-def _p95(buckets: Mapping[float, float], notes: list[str]) -> float | None:
-    value = histogram.quantile(buckets, 0.95)
-    finite = [edge for edge in buckets if edge != math.inf]
-    if value is not None and value == max(finite) and buckets[value] < 0.95 * buckets[math.inf]:
-        notes.append(f"p95 is over {value:g} s, where the histogram's last bucket ends")
-    return value
 
 
 def _gauge_note(ratio: float | None, expected: float | None, *, in_percent: bool, never_set: bool) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote
 
 from runbooks_lib.errors import SourceError
+from runbooks_lib.model import Kind
 from runbooks_lib.redaction import one_line
 from runbooks_lib.sources.together import within
 
@@ -26,20 +27,33 @@ _SOURCE = "cache_stats"
 _INSTRUCTIONS = 20_000
 #: Django's names for what SQLAlchemy calls otherwise, and the driver that this library brings.
 _DRIVERS = {"postgres": "postgresql+psycopg", "postgresql": "postgresql+psycopg"}
-#: What a database says → what to do next. The first that is found in the message counts.
+#: What a database says → its kind, and what to do next. The first that is found in the message counts.
 _HINTS = (
-    ("password authentication failed", "check the user and the password in database_url"),
-    ("no such table", "is it the site's database? the table is made by the site's migrations"),
-    ("does not exist", "is it the site's database? check its name, its tables and the search path of the user"),
-    ("permission denied", "grant the user of database_url SELECT on cache_stats"),
-    ("is locked", "another process holds it for writing: read again, or let the site use journal_mode=WAL"),
-    ("not a database", "database_url names a file that is something else"),
-    ("unable to open", "check the path in database_url and the permissions of the file and its folder"),
-    ("interrupted", "the table is large: ask for a shorter window, and prune it"),
-    ("statement timeout", "the table is large: ask for a shorter window, and prune it"),
-    ("refused", "is the database running, and are host and port right?"),
-    ("resolve", "the name of the host in database_url is not known here"),
-    ("timeout", "does a firewall lie between, or is a VPN or a tunnel missing?"),
+    ("password authentication failed", Kind.DENIED, "check the user and the password in database_url"),
+    ("no such table", Kind.WRONG, "is it the site's database? the table is made by the site's migrations"),
+    (
+        "does not exist",
+        Kind.WRONG,
+        "is it the site's database? check its name, its tables and the search path of the user",
+    ),
+    ("permission denied", Kind.DENIED, "grant the user of database_url SELECT on cache_stats"),
+    (
+        "is locked",
+        Kind.FAULTY,
+        "another process holds it for writing: read again, or let the site use journal_mode=WAL",
+    ),
+    ("not a database", Kind.WRONG, "database_url names a file that is something else"),
+    ("unable to open", Kind.WRONG, "check the path in database_url and the permissions of the file and its folder"),
+    ("interrupted", Kind.WRONG, "the table is large: ask for a shorter window, and prune it"),
+    ("statement timeout", Kind.WRONG, "the table is large: ask for a shorter window, and prune it"),
+    ("refused", Kind.ABSENT, "is the database running, and are host and port right?"),
+    ("resolve", Kind.ABSENT, "the name of the host in database_url is not known here"),
+    ("no pg_hba.conf entry", Kind.DENIED, "let the machine you are on into pg_hba.conf, or go through a tunnel"),
+    ("too many", Kind.FAULTY, "the database has no connection left: look who holds them"),
+    ("starting up", Kind.FAULTY, "it has just been started: try again in a minute"),
+    ("unreachable", Kind.ABSENT, "is a VPN or a tunnel missing?"),
+    ("no route", Kind.ABSENT, "is a VPN or a tunnel missing?"),
+    ("timeout", Kind.ABSENT, "does a firewall lie between, or is a VPN or a tunnel missing?"),
 )
 
 
@@ -76,6 +90,7 @@ class Database:
                 f"{self._shown(url)} gave no answer within {self._timeout_seconds:g} s",
                 source=_SOURCE,
                 hint="is the database reachable from here? a large table: ask for a shorter window, and prune it",
+                kind=Kind.ABSENT,
             ) from error
         except ModuleNotFoundError as error:
             raise SourceError(
@@ -167,6 +182,7 @@ class Database:
                 f"the SQLite file {path} {what}",
                 source=_SOURCE,
                 hint="is the site running and migrated, and is database_url right?",
+                kind=Kind.WRONG if path.is_dir() else Kind.ABSENT,
             )
         return path
 
@@ -174,8 +190,9 @@ class Database:
         said = str(getattr(error, "orig", None) or error)
         secrets = (*self._environment.secrets, *([url.password] if url.password else []))
         message = one_line(said, secrets)
-        hint = next((hint for sign, hint in _HINTS if sign in message), "try the same database with its own client")
-        return SourceError(f"{self._shown(url)} could not be read: {message}", source=_SOURCE, hint=hint)
+        unknown = (Kind.WRONG, "try the same database with its own client")
+        kind, hint = next(((kind, hint) for sign, kind, hint in _HINTS if sign in message.lower()), unknown)
+        return SourceError(f"{self._shown(url)} could not be read: {message}", source=_SOURCE, hint=hint, kind=kind)
 
     def _shown(self, url: URL) -> str:
         """Which database, without user and password."""

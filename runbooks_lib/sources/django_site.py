@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from runbooks_lib import units
 from runbooks_lib.errors import SourceError, UsageError
 from runbooks_lib.facts import Flag, Flags
-from runbooks_lib.model import Provenance, Unreadable
+from runbooks_lib.model import Kind, Provenance, Unreadable
 from runbooks_lib.redaction import one_line
 from runbooks_lib.sources.manage_shell import ManageShell
 
@@ -43,8 +43,11 @@ class DjangoSite:
         self._environment = environment
         self._shell = ManageShell(environment, timeout_seconds)
 
-    def flags(self) -> Flags:
+    def flags(self, *, timeout_seconds: float | None = None) -> Flags:
         """How are the feature flags set now?
+
+        Args:
+            timeout_seconds: for this call, over 0; by default that of the object, which it can only shorten.
 
         Raises:
             SourceError: the site could not be asked, its flag service failed, or its answer is not what the
@@ -54,18 +57,19 @@ class DjangoSite:
             FeatureFlagService.get_all_features_status(); see the contract of the site, Feature flags.
         """
         at, began = units.now(), time.monotonic()
-        answer = self.call(["flags"])["flags"]
+        answer = self.call(["flags"], timeout_seconds=timeout_seconds)["flags"]
         if isinstance(answer, Unreadable):
-            raise SourceError(answer.reason, source=_SOURCE, hint=answer.hint)
+            raise SourceError(answer.reason, source=_SOURCE, hint=answer.hint, kind=answer.kind)
         flags = tuple(_flags(answer))
         query = f"manage.py shell: {READS['flags'][1]}"
         return Flags(flags, Provenance(_SOURCE, query, at, time.monotonic() - began))
 
-    def call(self, reads: Sequence[str]) -> Mapping[str, object]:
+    def call(self, reads: Sequence[str], *, timeout_seconds: float | None = None) -> Mapping[str, object]:
         """Several reads in one start of the site.
 
         Args:
             reads: names out of ``READS``.
+            timeout_seconds: for this call, over 0; by default that of the object, which it can only shorten.
 
         Returns:
             Name → value as the site's code gives it (JSON types, untrusted), or ``Unreadable`` where this one failed.
@@ -77,20 +81,24 @@ class DjangoSite:
         unknown = sorted(set(reads) - READS.keys())
         if unknown:
             raise UsageError(f"{unknown[0]!r} cannot be read from the site", hint=f"choose from {', '.join(READS)}")
-        answer = self._shell.run(_program(), {"reads": list(dict.fromkeys(reads))})
+        answer = self._shell.run(_program(), {"reads": list(dict.fromkeys(reads))}, timeout_seconds=timeout_seconds)
         if not isinstance(answer, dict):
             raise _wrong("its answer", answer)
         return {name: self._one(name, answer.get(name)) for name in dict.fromkeys(reads)}
+
+    def end(self) -> None:
+        """End every process that a call still waits for, with all that it started. The calls fail; later ones work."""
+        self._shell.groups.end()
 
     def _one(self, name: str, answer: object) -> object:
         if isinstance(answer, dict) and "value" in answer:
             return answer["value"]
         if isinstance(answer, dict) and "error" in answer:
-            reason = f"the site failed at {READS[name][1]}: {answer['error']}"
+            reason, kind = f"the site failed at {READS[name][1]}: {answer['error']}", Kind.FAULTY
         else:
-            reason = f"the site gave nothing for {READS[name][1]}"
+            reason, kind = f"the site gave nothing for {READS[name][1]}", Kind.WRONG
         hint = "does this site have that code, and does it reach what the code needs?"
-        return Unreadable(_SOURCE, READS[name][0], one_line(reason, self._environment.secrets), hint)
+        return Unreadable(_SOURCE, READS[name][0], one_line(reason, self._environment.secrets), hint, kind)
 
 
 def _program() -> str:

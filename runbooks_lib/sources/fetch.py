@@ -15,7 +15,9 @@ from urllib.parse import SplitResult, unquote, urljoin, urlsplit, urlunsplit
 
 from runbooks_lib import units
 from runbooks_lib.errors import SourceError
+from runbooks_lib.model import Kind
 from runbooks_lib.redaction import one_line
+from runbooks_lib.sources.reachability import chain, nobody_is_there
 from runbooks_lib.sources.together import within
 
 if TYPE_CHECKING:
@@ -100,7 +102,9 @@ class _Exchange:
                     if not (self.bounds.redirects and response.status_code in _REDIRECT_STATUS):
                         return url, response.status_code, headers, self._body(response)
                     url = _redirected(url, headers.get("location", ""))
-        raise SourceError(f"{shown(url)} redirects more than {_REDIRECTS_MAX} times", source="web", hint=_LOGIN_HINT)
+        raise SourceError(
+            f"{shown(url)} redirects more than {_REDIRECTS_MAX} times", source="web", hint=_LOGIN_HINT, kind=Kind.DENIED
+        )
 
     def cut_off(self) -> None:
         """End a body that drips: its reader sees the end of the connection."""
@@ -165,19 +169,22 @@ def _trouble(where: str, error: Exception, seconds: float, secrets: Sequence[str
     import requests
     import urllib3
 
-    cause = _innermost(error)
+    causes = tuple(chain(error))
+    cause = causes[-1]
+    kind = Kind.ABSENT if nobody_is_there(causes) else Kind.WRONG
     if isinstance(error, (TimeoutError, requests.Timeout)) or isinstance(
         cause, (TimeoutError, urllib3.exceptions.TimeoutError)
     ):
         reason = f"gave no complete answer within {seconds:g} s"
         hint = "does anything listen there, are all its workers busy, is a firewall between?"
+        kind = Kind.ABSENT
     elif isinstance(error, requests.exceptions.SSLError):
         reason = f"has a certificate that does not verify: {one_line(str(cause), secrets)}"
         hint = "set REQUESTS_CA_BUNDLE to the authority that signed it; verification cannot be switched off"
     else:
         reason = f"could not be read: {type(cause).__name__}: {one_line(str(cause), secrets)}"
         hint = "is the site running, and is site_url right? try the address with curl"
-    return SourceError(f"{where} {reason}", source="web", hint=hint)
+    return SourceError(f"{where} {reason}", source="web", hint=hint, kind=kind)
 
 
 def shown(url: str) -> str:
@@ -229,16 +236,10 @@ def _redirected(url: str, location: str) -> str:
             f"{shown(url)} redirects to {where}; a redirect to another host is not followed",
             source="web",
             hint=_LOGIN_HINT,
+            kind=Kind.DENIED,
         )
     return target
 
 
 def _origin(parts: SplitResult) -> tuple[str, int | None]:
     return parts.scheme, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
-
-
-def _innermost(error: BaseException) -> BaseException:
-    """What the system said, without the layers of the HTTP library around it."""
-    while (inner := error.__cause__ or error.__context__) is not None:
-        error = inner
-    return error

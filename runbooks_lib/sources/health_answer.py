@@ -32,6 +32,17 @@ class Fields:
         self._unreadable(name, value, percentage)
         return None
 
+    def milliseconds(self, body: Mapping[str, object], name: str, where: str) -> float | None:
+        """A duration in milliseconds, 0 or more, as seconds."""
+        value = body.get(name)
+        if value is None:
+            return None
+        number = _number(value)
+        if number is not None and number >= 0:
+            return number / 1000
+        self._unreadable(f"{where}.{name}", value)
+        return None
+
     def switch(self, body: Mapping[str, object], name: str, where: str) -> bool | None:
         """True or false."""
         value = body.get(name)

@@ -56,6 +56,28 @@ def over(buckets: Mapping[float, float], edge: float) -> float | None:
     return max(0.0, buckets[math.inf] - buckets[edge])
 
 
+def slow(buckets: Mapping[float, float], above_seconds: float) -> tuple[float | None, str]:
+    """How many took longer, and what limits the count.
+
+    Where no bucket ends at ``above_seconds`` the next higher edge is used, and the text says so: the count is too low
+    then. None beyond the last edge.
+    """
+    edge = next((edge for edge in sorted(buckets) if edge >= above_seconds and edge != math.inf), None)
+    if edge is None:
+        return None, ""
+    other = f"slow counts requests over {edge:g} s: the histogram has no bucket that ends at {above_seconds:g} s"
+    return over(buckets, edge), "" if edge == above_seconds else other
+
+
+def p95(buckets: Mapping[float, float]) -> tuple[float | None, str]:
+    """The 95th percentile, and a text where it is only known to lie beyond the last finite edge."""
+    value = quantile(buckets, 0.95)
+    finite = [edge for edge in buckets if edge != math.inf]
+    if value is not None and value == max(finite) and buckets[value] < 0.95 * buckets[math.inf]:
+        return value, f"p95 is over {value:g} s, where the histogram's last bucket ends"
+    return value, ""
+
+
 def highest_lower_edge(buckets: Mapping[float, float]) -> float | None:
     """The lower edge of the highest bucket that anything fell into; None where nothing did."""
     edges = sorted(buckets)

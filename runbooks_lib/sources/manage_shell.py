@@ -22,12 +22,13 @@ from __future__ import annotations
 import base64
 import json
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from runbooks_lib.errors import SourceError
+from runbooks_lib.model import Kind
 from runbooks_lib.redaction import one_line
-from runbooks_lib.sources.process import Finished, Limits, run_process
+from runbooks_lib.sources.process import Finished, Groups, Limits, run_process
 
 if TYPE_CHECKING:
     from runbooks_lib.config import Environment
@@ -48,18 +49,24 @@ _answer = _json.dumps(_space["answer"](_request["data"]))
 _sys.stdout.write("\\n{_BEGIN} " + _request["token"] + " " + _answer + " {_END} " + _request["token"] + "\\n")
 _sys.stdout.flush()
 """
-#: What the shells, ``ssh`` and the container tools say → what to do next.
+#: What the shells, ``ssh`` and the container tools say → its kind, and what to do next.
 _HINTS = (
-    ("permission denied (publickey", "ssh needs a key: load it into your agent (ssh-add) and try the command by hand"),
-    ("host key verification failed", "ssh does not know the host: connect once by hand and check its key"),
-    ("could not resolve", "the host in manage is not known here: is a VPN missing?"),
-    ("command not found", "manage names a command that is not there on the other side"),
-    ("no such file", "manage names a path that is not there on the other side"),
-    ("no such container", "the container in manage is not running"),
-    ("not found", "does the pod or container in manage exist, and are you in the right context?"),
-    ("unauthorized", "log in again (kubectl, docker), then run it again"),
-    ("improperlyconfigured", "the site's settings need a variable that manage does not set"),
-    ("modulenotfounderror", "is the python in manage the one of the site's environment?"),
+    (
+        "permission denied (publickey",
+        Kind.DENIED,
+        "ssh needs a key: load it into your agent (ssh-add) and try the command by hand",
+    ),
+    ("host key verification failed", Kind.DENIED, "ssh does not know the host: connect once by hand and check its key"),
+    ("could not resolve", Kind.ABSENT, "the host in manage is not known here: is a VPN missing?"),
+    ("connection refused", Kind.ABSENT, "nothing listens where manage leads: is the machine up, is the port right?"),
+    ("timed out", Kind.ABSENT, "the machine in manage does not answer: is it up, is a VPN missing?"),
+    ("command not found", Kind.WRONG, "manage names a command that is not there on the other side"),
+    ("no such file", Kind.WRONG, "manage names a path that is not there on the other side"),
+    ("no such container", Kind.ABSENT, "the container in manage is not running"),
+    ("not found", Kind.WRONG, "does the pod or container in manage exist, and are you in the right context?"),
+    ("unauthorized", Kind.DENIED, "log in again (kubectl, docker), then run it again"),
+    ("improperlyconfigured", Kind.FAULTY, "the site's settings need a variable that manage does not set"),
+    ("modulenotfounderror", Kind.WRONG, "is the python in manage the one of the site's environment?"),
 )
 
 
@@ -70,17 +77,20 @@ class ManageShell:
     Attributes:
         environment: ``manage`` is the command prefix, run with ``root`` as working directory.
         timeout_seconds: for one whole call, the start of the process included; over 0.
+        groups: the processes that are running now.
     """
 
     environment: Environment
     timeout_seconds: float
+    groups: Groups = field(default_factory=Groups, compare=False, repr=False)
 
-    def run(self, program: str, data: object) -> Any:
+    def run(self, program: str, data: object, *, timeout_seconds: float | None = None) -> Any:
         """Start the site once, run ``program`` in it, and give back what its ``answer(data)`` returns.
 
         Args:
             program: Python source that defines ``answer(data)``; a constant of this library, never built from values.
             data: anything JSON can hold; arrives as an equal value.
+            timeout_seconds: for this call, over 0; can only shorten that of the object.
 
         Returns:
             The answer, decoded from JSON.
@@ -95,22 +105,23 @@ class ManageShell:
                 source=_SOURCE,
                 hint='set manage in runbooks.toml, for example ["ssh", "web1", "cd /srv/site && python manage.py"]',
             )
+        seconds = min(self.timeout_seconds, timeout_seconds or self.timeout_seconds)
         token = secrets.token_hex(16)
         finished = run_process(
             [*self.environment.manage, "shell"],
             cwd=self.environment.root,
             stdin=_input({"token": token, "program": program, "data": data}),
-            limits=Limits(self.timeout_seconds, _LIMITS_BYTES),
-            enough=f" {_END} {token}".encode(),
+            limits=Limits(seconds, _LIMITS_BYTES, f" {_END} {token}".encode()),
+            groups=self.groups,
         )
-        return self._answer(finished, token)
+        return self._answer(finished, token, seconds)
 
-    def _answer(self, finished: Finished, token: str) -> Any:
+    def _answer(self, finished: Finished, token: str, seconds: float) -> Any:
         text = finished.stdout.decode("utf-8", errors="replace")
         _, begun, rest = text.partition(f"{_BEGIN} {token} ")
         answer, ended, _ = rest.partition(f" {_END} {token}")
         if not begun or not ended:
-            raise self._no_answer(finished, partial=bool(begun))
+            raise self._no_answer(finished, seconds, partial=bool(begun))
         try:
             return json.loads(answer)
         except (ValueError, RecursionError) as error:
@@ -120,26 +131,28 @@ class ManageShell:
                 hint="something writes into standard output while the site answers: start it without debug output",
             ) from error
 
-    def _no_answer(self, finished: Finished, *, partial: bool) -> SourceError:
+    def _no_answer(self, finished: Finished, seconds: float, *, partial: bool) -> SourceError:
         tail = " | ".join(finished.stderr.decode("utf-8", errors="replace").strip().splitlines()[-_STDERR_LINES:])
         said = f": {self._clean(tail)}" if tail else ""
         if finished.not_started:
             what = f"could not be started: {self._clean(finished.not_started)}"
         elif finished.timed_out:
-            what = f"gave no answer within {self.timeout_seconds:g} s and was ended{said}"
+            what = f"gave no answer within {seconds:.3g} s and was ended{said}"
         elif finished.too_much:
             what = f"printed more than {_LIMITS_BYTES // 1024**2} MiB and was ended{said}"
         elif finished.exit_code:
             what = f"ended with exit code {finished.exit_code}{said}"
         else:
             what = f"ended {'within its' if partial else 'without an'} answer{said}"
-        return SourceError(f"{self._command} {what}", source=_SOURCE, hint=self._hint(finished, tail))
+        kind, hint = self._next_step(finished, tail)
+        return SourceError(f"{self._command} {what}", source=_SOURCE, hint=hint, kind=kind)
 
-    def _hint(self, finished: Finished, tail: str) -> str:
+    def _next_step(self, finished: Finished, tail: str) -> tuple[Kind, str]:
         if finished.not_started:
-            return "is the command in manage installed here, and does the folder of runbooks.toml exist?"
-        known = next((hint for sign, hint in _HINTS if sign in tail.lower()), "")
-        return known or f"try it by hand: {self._clean(' '.join(self.environment.manage))} check"
+            return Kind.WRONG, "is the command in manage installed here, and does the folder of runbooks.toml exist?"
+        kind = Kind.ABSENT if finished.timed_out else Kind.WRONG
+        by_hand = f"try it by hand: {self._clean(' '.join(self.environment.manage))} check"
+        return next(((kind, hint) for sign, kind, hint in _HINTS if sign in tail.lower()), (kind, by_hand))
 
     @property
     def _command(self) -> str:

@@ -7,8 +7,9 @@ import os
 import selectors
 import signal
 import subprocess
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -22,10 +23,18 @@ _COMPLAINT_SECONDS = 0.3
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """``seconds`` for the whole call, ``max_bytes`` for each of the two outputs."""
+    """What a call is ended by.
+
+    Attributes:
+        seconds: for the whole call.
+        max_bytes: for each of the two outputs.
+        enough: the answer is complete once this stands in standard output; the process may then end in peace for a
+            second, whatever it still has running, and is ended after that.
+    """
 
     seconds: float
     max_bytes: int
+    enough: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +58,47 @@ class Finished:
     not_started: str = ""
 
 
-def run_process(command: Sequence[str], *, cwd: Path, stdin: bytes, limits: Limits, enough: bytes) -> Finished:
+class Groups:
+    """The process groups that are running, so that whoever no longer waits can end them. Serves several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running: set[subprocess.Popen[bytes]] = set()
+
+    @contextlib.contextmanager
+    def holding(self, process: subprocess.Popen[bytes]) -> Iterator[None]:
+        """The process counts as running until the end of the block, at which it is ended if it still runs."""
+        with self._lock:
+            self._running.add(process)
+        try:
+            yield
+        finally:
+            # Also when the operator interrupts: nothing may go on in the site without anybody who listens.
+            if process.returncode is None:
+                _end_group(process)
+            with self._lock:
+                self._running.discard(process)
+
+    def end(self) -> None:
+        """End all of them now, with everything that they started. Takes no longer than sending the signals."""
+        with self._lock:
+            for process in self._running:
+                if process.returncode is None:
+                    with contextlib.suppress(ProcessLookupError, PermissionError):
+                        os.killpg(process.pid, signal.SIGKILL)
+
+
+def run_process(
+    command: Sequence[str], *, cwd: Path, stdin: bytes, limits: Limits, groups: Groups | None = None
+) -> Finished:
     """Run a command in a process group of its own, without a terminal; never raises for what it does.
 
     Args:
         command: argument list; no shell is involved here.
         cwd: working directory.
         stdin: all of its input; closed afterwards.
-        limits: time and size.
-        enough: the answer is complete once this stands in standard output; the process may then end in peace for
-            a second, whatever it still has running, and is ended after that.
+        limits: time, size and the end of the answer.
+        groups: where the process is listed while it runs.
     """
     try:
         process = subprocess.Popen(  # noqa: S603 - the prefix is the operator's own configuration
@@ -71,14 +111,12 @@ def run_process(command: Sequence[str], *, cwd: Path, stdin: bytes, limits: Limi
         )
     except (OSError, ValueError) as error:
         return Finished(None, not_started=str(error))
-    exchange = _Exchange(process, stdin, limits, enough)
+    exchange = _Exchange(process, stdin, limits)
     try:
-        exchange.run()
-        exit_code = _wait(process, exchange)
+        with (groups or Groups()).holding(process):
+            exchange.run()
+            exit_code = _wait(process, exchange)
     finally:
-        # Also when the operator interrupts: nothing may go on in the site without anybody who listens.
-        if process.returncode is None:
-            _end_group(process)
         for pipe in (process.stdin, process.stdout, process.stderr):
             _close(pipe)
     return Finished(exit_code, bytes(exchange.out), bytes(exchange.err), exchange.timed_out, exchange.too_much)
@@ -87,8 +125,8 @@ def run_process(command: Sequence[str], *, cwd: Path, stdin: bytes, limits: Limi
 class _Exchange:
     """Feeds one process and collects its output until it is done or a limit is reached."""
 
-    def __init__(self, process: subprocess.Popen[bytes], stdin: bytes, limits: Limits, enough: bytes) -> None:
-        self.process, self.limits, self.enough = process, limits, enough
+    def __init__(self, process: subprocess.Popen[bytes], stdin: bytes, limits: Limits) -> None:
+        self.process, self.limits, self.enough = process, limits, limits.enough
         self.left = memoryview(stdin)
         self.ends = time.monotonic() + limits.seconds
         self.out, self.err = bytearray(), bytearray()

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import math
-import re
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -20,6 +18,7 @@ from runbooks_lib.facts import Alert, Alerts, Sample, Series
 from runbooks_lib.model import Provenance
 from runbooks_lib.sources import promql
 from runbooks_lib.sources.prometheus_http import Reply, Transport
+from runbooks_lib.sources.together import side_by_side
 
 if TYPE_CHECKING:
     from prometheus_api_client import PrometheusConnect
@@ -28,8 +27,6 @@ T = TypeVar("T")
 
 #: A server without a ruler (Thanos Querier, VictoriaMetrics), or a user who may not see the rules.
 _NO_RULES = frozenset({400, 403, 404, 405, 501})
-_MAX_SIDE_BY_SIDE = 8
-_EQUALS = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)\s*=\s*"((?:[^"\\]|\\.)*)"')
 
 
 class PrometheusWarning(UserWarning):
@@ -214,7 +211,8 @@ class Prometheus:
         """Which alerts are firing or pending, and how many alerting rules are evaluated?
 
         In a shared Prometheus an alert of another site is left out: one whose labels contradict ``metrics_selector``.
-        ``rules_count`` is None where the server does not show its rules.
+        A label that the alert does not have contradicts nothing. ``rules_count`` is None where the server does not show
+        its rules.
 
         Raises:
             SourceError: the alerts cannot be read.
@@ -223,7 +221,7 @@ class Prometheus:
             /api/v1/alerts, /api/v1/rules?type=alert
         """
         started, read_at = time.monotonic(), datetime.now(UTC)
-        listed, rules = _side_by_side(
+        listed, rules = side_by_side(
             [
                 lambda: self._transport.get("/api/v1/alerts", {}),
                 lambda: self._transport.get(
@@ -231,13 +229,13 @@ class Prometheus:
                 ),
             ]
         )
-        _tell(_warnings([listed, rules]))
         ours = [alert for alert in _decode(listed, _AlertList).alerts if self._is_ours(alert.labels)]
         took = time.monotonic() - started
         return Alerts(
             alerts=tuple(_alert(alert) for alert in ours),
             rules_count=None if rules.data is None else _count_rules(_decode(rules, _RuleGroups)),
             provenance=Provenance("prometheus", "/api/v1/alerts; /api/v1/rules", read_at, took),
+            degraded="; ".join(_warnings([listed, rules])),
         )
 
     def ready(self) -> float:
@@ -256,20 +254,10 @@ class Prometheus:
         return time.monotonic() - started
 
     def _ask_all(self, path: str, parameters: Sequence[dict[str, str]]) -> list[Reply]:
-        return _side_by_side([lambda one=one: self._transport.get(path, one) for one in parameters])  # type: ignore[misc]
+        return side_by_side([lambda one=one: self._transport.get(path, one) for one in parameters])  # type: ignore[misc]
 
     def _is_ours(self, labels: Mapping[str, str]) -> bool:
-        wanted = _EQUALS.findall(self._environment.metrics_selector)
-        return all(labels.get(name, value) == value for name, value in wanted)
-
-
-def _side_by_side(calls: Sequence[Callable[[], T]]) -> list[T]:
-    """All results, in order; the first error otherwise. Every call has a deadline of its own, so this ends as well."""
-    if len(calls) == 1:
-        return [calls[0]()]
-    with ThreadPoolExecutor(max_workers=_MAX_SIDE_BY_SIDE, thread_name_prefix="prometheus") as pool:
-        futures = [pool.submit(call) for call in calls]
-        return [future.result() for future in futures]
+        return not promql.contradicts(labels, self._environment.metrics_selector)
 
 
 def _warnings(replies: Sequence[Reply]) -> tuple[str, ...]:

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from datetime import datetime
 
 #: Prometheus refuses a range query with more than 11,000 points a series; some room is left for the aligned ends.
 MAX_POINTS = 10_900
+_MATCHER = re.compile(
+    r"""(?P<name>[a-zA-Z_][a-zA-Z0-9_]*)\s*(?P<operator>=~|!~|!=|=)\s*"""
+    r"""(?:"(?P<double>(?:[^"\\]|\\.)*)"|'(?P<single>(?:[^'\\]|\\.)*)'|`(?P<raw>[^`]*)`)"""
+)
 _LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _ROUND_STEPS_SECONDS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21_600, 43_200, 86_400)
 
@@ -35,6 +40,37 @@ def selector(metric: str, *matchers: str) -> str:
     """``metric{a="b",c="d"}``; empty matchers are left out."""
     inner = ",".join(stripped for text in matchers if (stripped := text.strip().strip(",")))
     return f"{metric}{{{inner}}}" if inner else metric
+
+
+def contradicts(labels: Mapping[str, str], matchers: str) -> bool:
+    """Does one of the labels not fit its matcher? A label that is not there contradicts nothing.
+
+    Args:
+        labels: of an alert; written by a stranger.
+        matchers: label matchers without braces, all four operators. One that Python cannot understand (RE2 and its own
+            expressions differ in rare forms) fits everything.
+    """
+    for match in _MATCHER.finditer(matchers):
+        value = labels.get(match["name"])
+        if value is not None and not _fits(value, match["operator"], _unquoted(match)):
+            return True
+    return False
+
+
+def _unquoted(match: re.Match[str]) -> str:
+    if match["raw"] is not None:
+        return match["raw"]
+    quoted = match["double"] if match["double"] is not None else match["single"]
+    return re.sub(r"\\(.)", lambda escape: {"n": "\n", "t": "\t", "r": "\r"}.get(escape[1], escape[1]), quoted)
+
+
+def _fits(value: str, operator: str, wanted: str) -> bool:
+    if operator in ("=", "!="):
+        return (value == wanted) == (operator == "=")
+    try:
+        return bool(re.fullmatch(wanted, value, re.DOTALL)) == (operator == "=~")
+    except re.error:
+        return True
 
 
 def duration(seconds: float) -> str:

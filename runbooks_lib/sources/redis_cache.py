@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 
 STATISTICS_KEY = "cache_warming_stats"
 LOCK_PATTERN = "cache_warming_lock:*"
+#: The locks of a whole site have names that are known, so they are found however many keys there are.
+SITE_LOCKS = (
+    b"cache_warming_lock:startup:all",
+    b"cache_warming_lock:startup:queue",
+    b"cache_warming_lock:scheduled:all",
+)
 #: Between the two INFO reads that ``evicted_per_second`` is measured over; it resolves 5 evictions per second.
 _BETWEEN_SAMPLES_SECONDS = 0.2
 #: A hash with more fields is not the statistics of a few strategies, and is not read.
@@ -100,13 +106,15 @@ class RedisCache:
         """What does Redis know about warming?
 
         Values that make no sense are left out and named in ``warnings``; so is a search for locks that its budget
-        ended. A lock that goes while it is looked at is not listed.
+        ended (``complete`` is False then). The locks of the whole site are asked for by name, so they are never missed.
+        A lock that goes while it is looked at is not listed.
 
         Raises:
             SourceError: Redis cannot be reached or read.
 
         Source:
-            HGETALL cache_warming_stats; SCAN MATCH cache_warming_lock:* and PTTL of what it found.
+            HGETALL cache_warming_stats; SCAN MATCH cache_warming_lock:*; PTTL of what it found and of the
+            locks of the whole site (``SITE_LOCKS``).
         """
         started, read_at = time.monotonic(), datetime.now(UTC)
         address = address_of(self._environment)
@@ -187,9 +195,10 @@ def _server_warnings(info: Info) -> tuple[str, ...]:
 def _warming(client: redis.Redis, budget: ScanBudget, read_at: datetime) -> Warming:
     warnings: list[str] = []
     types, unclear = parse_warming_statistics(_statistics(client, warnings))
-    locks = _locks(client, _lock_names(client, budget, warnings))
+    names, complete = _lock_names(client, budget, warnings)
+    locks = _locks(client, names)
     query = f"HGETALL {STATISTICS_KEY}; SCAN MATCH {LOCK_PATTERN}; PTTL"
-    return Warming(types, locks, Provenance("redis", query, read_at), (*warnings, *unclear))
+    return Warming(types, locks, Provenance("redis", query, read_at), (*warnings, *unclear), complete)
 
 
 def _statistics(client: redis.Redis, warnings: list[str]) -> object:
@@ -209,9 +218,10 @@ def _statistics(client: redis.Redis, warnings: list[str]) -> object:
     return ask(client, "HGETALL", STATISTICS_KEY)
 
 
-def _lock_names(client: redis.Redis, budget: ScanBudget, warnings: list[str]) -> list[bytes]:
-    """The names of the locks, each once, as far as the budget reaches."""
-    names: dict[bytes, None] = {}
+def _lock_names(client: redis.Redis, budget: ScanBudget, warnings: list[str]) -> tuple[list[bytes], bool]:
+    """The names that locks may have, each once, as far as the budget reaches; and whether that was all of the keys."""
+    names: dict[bytes, None] = dict.fromkeys(SITE_LOCKS)
+    complete = True
     cursor, round_trips, started = 0, 0, time.monotonic()
     while True:
         asked = time.monotonic()
@@ -224,10 +234,12 @@ def _lock_names(client: redis.Redis, budget: ScanBudget, warnings: list[str]) ->
         if limit:
             looked_at = f"{round_trips * budget.step:,}"
             warnings.append(f"the search for locks ended after {limit}: about {looked_at} keys were looked at, not all")
+            complete = False
             break
-    if len(names) > _MAX_LOCKS:
-        warnings.append(f"{len(names):,} warming locks are held; the first {_MAX_LOCKS} are listed")
-    return list(names)[:_MAX_LOCKS]
+    held = len(names) - len(SITE_LOCKS)
+    if held > _MAX_LOCKS:
+        warnings.append(f"about {held:,} warming locks are held; the first {_MAX_LOCKS} are listed")
+    return list(names)[: _MAX_LOCKS + len(SITE_LOCKS)], complete
 
 
 def _locks(client: redis.Redis, names: list[bytes]) -> tuple[WarmingLock, ...]:

@@ -158,7 +158,7 @@ def read(address: Address, work: Callable[[redis.Redis], T], *, seconds: float) 
             client.connection_pool.disconnect()
         problem = explain(error, shown=address.shown, tls=address.tls, database=address.database, seconds=seconds)
         message, hint = (redact(text, address.secrets) for text in (problem.message, problem.hint))
-        raise SourceError(message, source="redis", hint=hint) from error
+        raise SourceError(message, source="redis", hint=hint, kind=problem.kind) from error
 
 
 def _attempts(address: Address, work: Callable[[redis.Redis], T], seconds: float, open_clients: list[redis.Redis]) -> T:

@@ -6,21 +6,26 @@ processes that are configured, no history.
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from runbooks_lib.errors import SourceError
-from runbooks_lib.facts import EndpointLookups, Lookups, Requests, WarmingActivity
-from runbooks_lib.model import Provenance, Unreadable
+from runbooks_lib.facts import Lookups, Requests, WarmingActivity
+from runbooks_lib.model import Kind, Provenance, Unreadable
 from runbooks_lib.redaction import one_line
 from runbooks_lib.sources import histogram
+from runbooks_lib.sources.endpoints import by_endpoint
 from runbooks_lib.sources.exposition import Samples, parse_exposition
 from runbooks_lib.sources.growth import Growth, by_label, growth_between, total
+from runbooks_lib.sources.together import Begun, Read
 
 if TYPE_CHECKING:
     from runbooks_lib.sources.web import Exposition, Expositions, Web
+
+T = TypeVar("T")
 
 LOOKUPS = "cache_requests_total"
 ATTEMPTS = "cache_penetration_attempts_total"
@@ -35,7 +40,6 @@ _NAMES = frozenset(
     {LOOKUPS, ATTEMPTS, REQUESTS, THROTTLED, WARMING_TASKS, WARMING_ITEMS, _STARTED}
     | {f"{name}{part}" for name in (REQUEST_SECONDS, WARMING_SECONDS) for part in ("_bucket", "_sum", "_count")}
 )
-_STATUSES = ("hit", "miss", "null_value", "stale")
 #: A process that says it started this long before we first looked may still have started in between (clocks differ).
 _CLOCK_TOLERANCE_SECONDS = 5.0
 
@@ -59,13 +63,61 @@ class _Pair:
     provenance: Provenance
 
 
-def two_scrapes(web: Web, *, apart_seconds: float, slow_above_seconds: float) -> Scraped:
+class EarlyScrape:
+    """The first of the two expositions, taken while Prometheus is still being asked.
+
+    Prometheus may hang for as long as it is waited for; with both scrapes after that, a slow ``/metrics`` would not fit
+    into the time of a triage. It is taken only where Prometheus fails or is slow, so that a healthy site pays nothing.
+
+    Args:
+        web: the site.
+        patience_seconds: Prometheus may take so long before the scrape is begun.
+        secrets: values to remove from a reason (``environment.secrets``).
+    """
+
+    def __init__(self, web: Web, *, patience_seconds: float, secrets: Sequence[str] = ()) -> None:
+        self._web = web
+        self._patience_seconds = patience_seconds
+        self._secrets = secrets
+        self._begun: Begun[Expositions] | None = None
+        self._beginning = threading.Lock()
+
+    def beside(self, ask_prometheus: Callable[[], T]) -> T:
+        """What Prometheus answers; the scrape is begun when it fails, or has not answered in time."""
+        waiting = threading.Timer(self._patience_seconds, self._begin)
+        waiting.daemon = True
+        waiting.start()
+        try:
+            return ask_prometheus()
+        except SourceError:
+            self._begin()
+            raise
+        finally:
+            waiting.cancel()
+
+    def exposition(self, seconds: float) -> Expositions | Unreadable:
+        """The exposition, begun now if it was not before; waits at most so long. Ask once."""
+        return self._begin().fact(seconds)
+
+    def _begin(self) -> Begun[Expositions]:
+        with self._beginning:
+            if self._begun is None:
+                self._begun = Begun(
+                    Read("first scrape of /metrics", "web", self._web.exposition), secrets=self._secrets
+                )
+            return self._begun
+
+
+def two_scrapes(
+    web: Web, *, apart_seconds: float, slow_above_seconds: float, first: Expositions | None = None
+) -> Scraped:
     """Lookups, requests and warming from the growth of the counters between two expositions.
 
     Args:
         web: the site; ``metrics_urls`` of its environment are read as well.
-        apart_seconds: between the two reads, 0.1..60; the call takes a little longer than this.
-        slow_above_seconds: a request over it is slow; the histogram must have this edge.
+        apart_seconds: at least, between the two reads, 0.1..60; without ``first`` the call takes a little longer.
+        slow_above_seconds: a request over it is slow; the next higher edge of the histogram is used, and it is said.
+        first: the first of the two, where it was read before.
 
     Raises:
         SourceError: (source ``web``) no process could be read twice.
@@ -75,8 +127,9 @@ def two_scrapes(web: Web, *, apart_seconds: float, slow_above_seconds: float) ->
     """
     if not 0.1 <= apart_seconds <= 60:
         raise ValueError(f"apart_seconds must be 0.1..60, not {apart_seconds}")
-    first = web.exposition()
-    time.sleep(apart_seconds)
+    first = first or web.exposition()
+    since_first = time.monotonic() - max(page.read_monotonic for page in first.pages)
+    time.sleep(max(0.0, apart_seconds - since_first))
     pair = _compare(first, web.exposition())
     return Scraped(_lookups(pair), _requests(pair, slow_above_seconds), _warming(pair))
 
@@ -139,17 +192,15 @@ def _lookups(pair: _Pair) -> Lookups | Unreadable:
         return _missing(
             "lookups", LOOKUPS, "does the site have the enhanced cache? add further processes to metrics_urls"
         )
-    counts: dict[str, dict[str, float]] = {}
-    for growth in pair.growths:
-        for labels, change in growth.series.get(LOOKUPS, {}).items():
-            named = dict(labels)
-            statuses = counts.setdefault(named.get("endpoint", ""), dict.fromkeys(_STATUSES, 0.0))
-            if named.get("status") in statuses:
-                statuses[named["status"]] += change
-    endpoints = (EndpointLookups(endpoint, **statuses) for endpoint, statuses in counts.items())
+    counts = (
+        (named.get("endpoint", ""), named.get("status", ""), change)
+        for growth in pair.growths
+        for labels, change in growth.series.get(LOOKUPS, {}).items()
+        for named in (dict(labels),)
+    )
     return Lookups(
         window_seconds=pair.window_seconds,
-        endpoints=tuple(sorted(endpoints, key=lambda e: (-e.total, e.endpoint))),
+        endpoints=by_endpoint(counts),
         penetration_attempts=total(pair.growths, ATTEMPTS),
         instances=len(pair.growths),
         provenance=pair.provenance,
@@ -162,19 +213,21 @@ def _requests(pair: _Pair, slow_above_seconds: float) -> Requests | Unreadable:
     counted = total(pair.growths, f"{REQUEST_SECONDS}_count")
     if answered is None and counted is None:
         return _missing("requests", REQUESTS, "the site exports no http_* metrics: read the log of its proxy instead")
-    buckets = histogram.sum_buckets(_series(pair.growths, f"{REQUEST_SECONDS}_bucket"))
+    buckets = histogram.sum_buckets(_series(pair.growths, f"{REQUEST_SECONDS}_bucket")) or {}
+    (slow, slow_note), (p95, p95_note) = histogram.slow(buckets, slow_above_seconds), histogram.p95(buckets)
     by_code = by_label(pair.growths, REQUESTS, "code")
-    has_throttled = total(pair.growths, THROTTLED) is not None
+    no_codes = "" if any(by_code) else f"{REQUESTS} has no label code: errors are not known"
     return Requests(
         window_seconds=pair.window_seconds,
         total=answered if answered is not None else counted or 0.0,
-        errors=None if answered is None else sum(n for code, n in by_code.items() if code.startswith("5")),
-        slow=histogram.over(buckets, slow_above_seconds) if buckets else None,
+        errors=sum(n for code, n in by_code.items() if code.startswith("5")) if any(by_code) else None,
+        slow=slow,
         slow_above_seconds=slow_above_seconds,
-        p95_seconds=histogram.quantile(buckets, 0.95) if buckets else None,
-        throttled=by_label(pair.growths, THROTTLED, "scope") if has_throttled else None,
+        p95_seconds=p95,
+        # A counter with a label has no series before its first 429: where there are requests, none means none.
+        throttled=by_label(pair.growths, THROTTLED, "scope"),
         provenance=pair.provenance,
-        degraded=pair.degraded,
+        degraded="; ".join(note for note in (pair.degraded, no_codes, slow_note, p95_note) if note),
     )
 
 
@@ -223,4 +276,4 @@ def _series(growths: list[Growth], name: str) -> Iterable[tuple[tuple[tuple[str,
 
 
 def _missing(what: str, metric: str, hint: str) -> Unreadable:
-    return Unreadable("web", what, f"no process that could be read exports {metric}", hint)
+    return Unreadable("web", what, f"no process that could be read exports {metric}", hint, Kind.WRONG)

@@ -13,10 +13,10 @@ import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 from runbooks_lib.errors import RunbookError, SourceError
-from runbooks_lib.model import Unreadable
+from runbooks_lib.model import Kind, Unreadable
 from runbooks_lib.redaction import one_line, redact
 
 logger = logging.getLogger(__name__)
@@ -54,8 +54,9 @@ def read_together(
 ) -> dict[str, T | Unreadable]:
     """Carry out all reads at once; what gave no fact in time is ``Unreadable`` in its place.
 
-    A ``SourceError`` becomes its reason and hint. Any other exception is a bug of the library: it is named in the
-    reason, so that nobody takes it for a fault of the site, and its traceback is logged at debug level.
+    A ``SourceError`` becomes its reason, hint and kind; no answer in time is a system that is absent. Any other
+    exception is a bug of the library: it is named in the reason, so that nobody takes it for a fault of the site, and
+    its traceback is logged at debug level.
 
     Args:
         reads: name → read.
@@ -78,16 +79,48 @@ def read_together(
         except queue.Empty:
             break
         outcomes[outcome.name] = outcome
-    facts: dict[str, T | Unreadable] = {}
-    for name, read in reads.items():
-        if name not in outcomes:
-            reason = f"no answer within {deadline_seconds:g} s"
-            facts[name] = Unreadable(read.source, read.what, reason, f"is {read.source} reachable from here?")
-        elif (error := outcomes[name].error) is not None:
-            facts[name] = _unreadable(read, error, secrets)
-        else:
-            facts[name] = cast("T", outcomes[name].value)
-    return facts
+    return {name: _fact(read, outcomes.get(name), deadline_seconds, secrets) for name, read in reads.items()}
+
+
+class Begun(Generic[T]):
+    """A read that is under way in a thread of its own, to be asked for later or not at all.
+
+    Args:
+        read: is begun at once.
+        secrets: values to remove from the reason (``environment.secrets``).
+    """
+
+    def __init__(self, read: Read[T], *, secrets: Sequence[str] = ()) -> None:
+        self._read = read
+        self._secrets = secrets
+        self._arrived: queue.SimpleQueue[_Outcome[T]] = queue.SimpleQueue()
+        _start(read.what, read.call, self._arrived)
+
+    def fact(self, seconds: float) -> T | Unreadable:
+        """What was read, or why it was not; waits at most so long. Ask once."""
+        try:
+            outcome = self._arrived.get(timeout=max(0.0, seconds))
+        except queue.Empty:
+            outcome = None
+        return cast("T | Unreadable", _fact(self._read, outcome, seconds, self._secrets))
+
+
+def side_by_side(calls: Sequence[Callable[[], T]]) -> list[T]:
+    """All results, in order. Every call must have a deadline of its own, because this waits for them.
+
+    Raises:
+        BaseException: what the first call to fail raised; the others are not waited for.
+    """
+    arrived: queue.SimpleQueue[_Outcome[T]] = queue.SimpleQueue()
+    for number, call in enumerate(calls):
+        _start(str(number), call, arrived)
+    values: dict[int, T] = {}
+    while len(values) < len(calls):
+        outcome = arrived.get()
+        if outcome.error is not None:
+            raise outcome.error
+        values[int(outcome.name)] = cast("T", outcome.value)
+    return [values[number] for number in range(len(calls))]
 
 
 def within(seconds: float, call: Callable[[], T]) -> T:
@@ -121,12 +154,22 @@ def _start(name: str, call: Callable[[], T], arrived: queue.SimpleQueue[_Outcome
     threading.Thread(target=work, name=f"read-{name}", daemon=True).start()
 
 
-def _unreadable(read: Read[object], error: BaseException, secrets: Sequence[str]) -> Unreadable:
+def _fact(read: Read[Any], outcome: _Outcome[Any] | None, seconds: float, secrets: Sequence[str]) -> Any:
+    """The value, or ``Unreadable``; nothing has arrived where there is no outcome."""
+    if outcome is None:
+        reason, hint = f"no answer within {seconds:g} s", f"is {read.source} reachable from here?"
+        return Unreadable(read.source, read.what, reason, hint, Kind.ABSENT)
+    if outcome.error is not None:
+        return _unreadable(read, outcome.error, secrets)
+    return outcome.value
+
+
+def _unreadable(read: Read[Any], error: BaseException, secrets: Sequence[str]) -> Unreadable:
     if isinstance(error, RunbookError):
-        source = error.source if isinstance(error, SourceError) else read.source
-        return Unreadable(source, read.what, redact(error.message, secrets), redact(error.hint, secrets))
+        source, kind = (error.source, error.kind) if isinstance(error, SourceError) else (read.source, Kind.WRONG)
+        return Unreadable(source, read.what, redact(error.message, secrets), redact(error.hint, secrets), kind)
     text = "".join(traceback.format_exception(error))
     logger.debug("reading %s failed with a bug:\n%s", read.what, redact(text, secrets))
     reason = one_line(f"bug in the library: {type(error).__name__}: {error}", secrets)
     hint = "not a fault of the site: report it; logging at debug level shows the traceback"
-    return Unreadable(read.source, read.what, reason, hint)
+    return Unreadable(read.source, read.what, reason, hint, Kind.BUG)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from runbooks_lib.errors import SourceError, UsageError
 from runbooks_lib.facts import Health, Probe
-from runbooks_lib.model import Provenance, Unreadable
+from runbooks_lib.model import Kind, Provenance, Unreadable
 from runbooks_lib.redaction import one_line
 from runbooks_lib.sources.fetch import Answer, Bounds, fetch
 from runbooks_lib.sources.health_answer import Fields
@@ -139,7 +139,7 @@ class Web:
         pages = tuple(answer for answer in answers if isinstance(answer, Exposition))
         unread = tuple(answer for answer in answers if isinstance(answer, Unreadable))
         if not pages:
-            raise SourceError(unread[0].reason, source="web", hint=unread[0].hint)
+            raise SourceError(unread[0].reason, source="web", hint=unread[0].hint, kind=unread[0].kind)
         return Expositions(pages, unread)
 
     def probe(self, path: str) -> Probe:
@@ -172,6 +172,7 @@ class Web:
                 f"{answer.url} answered an HTML page, not metrics",
                 source="web",
                 hint="is there a login page in front of it? let /metrics through for the network you are in",
+                kind=Kind.DENIED,
             )
         text = answer.body.decode("utf-8", errors="replace")
         return Exposition(answer.url, text, answer.read_at, answer.read_monotonic, answer.latency_seconds)
@@ -183,12 +184,12 @@ class Web:
 
 def _health(answer: Answer, status: str, body: Mapping[str, object]) -> Health:
     fields = Fields()
-    warming = fields.table(body, "warming")
+    redis, warming = fields.table(body, "redis"), fields.table(body, "warming")
     version = body.get("version")
     return Health(
         http_status=answer.http_status,
         status=status,
-        redis_reachable=fields.switch(fields.table(body, "redis"), "reachable", "redis"),
+        redis_reachable=fields.switch(redis, "reachable", "redis"),
         hit_ratio=fields.ratio(body, "hit_rate"),
         penetration_ratio=fields.ratio(body, "penetration_rate"),
         warming_last_run_at=fields.moment(warming, "last_run", "warming"),
@@ -197,6 +198,8 @@ def _health(answer: Answer, status: str, body: Mapping[str, object]) -> Health:
         version=one_line(str(version), longest=100) if isinstance(version, str | int | float) else "",
         latency_seconds=answer.latency_seconds,
         provenance=_provenance(answer),
+        # Before the notes are taken: reading it may add one.
+        redis_latency_seconds=fields.milliseconds(redis, "latency_ms", "redis"),
         notes=tuple(fields.notes),
     )
 
@@ -210,6 +213,7 @@ def _json_object(answer: Answer) -> Mapping[str, object]:
             f"{answer.url} answered {answer.http_status} with {what}: {answer.excerpt}",
             source="web",
             hint=f"open {answer.url} with curl: a proxy or a login page may answer instead of the site",
+            kind=_kind_of_page(answer),
         ) from error
     if not isinstance(body, dict):
         raise SourceError(
@@ -222,7 +226,21 @@ def _json_object(answer: Answer) -> Mapping[str, object]:
 
 def _wrong_status(answer: Answer) -> SourceError:
     hint = _STATUS_HINTS.get(answer.http_status, _OTHER_STATUS_HINT)
-    return SourceError(f"{answer.url} answered {answer.http_status}: {answer.excerpt}", source="web", hint=hint)
+    return SourceError(
+        f"{answer.url} answered {answer.http_status}: {answer.excerpt}", source="web", hint=hint, kind=_kind(answer)
+    )
+
+
+def _kind(answer: Answer) -> Kind:
+    """What a status that is no answer says: not let in, cannot work, or something else than was asked for."""
+    if answer.http_status in {401, 403, 407}:
+        return Kind.DENIED
+    return Kind.FAULTY if answer.http_status >= 500 else Kind.WRONG
+
+
+def _kind_of_page(answer: Answer) -> Kind:
+    """What came instead of JSON: a page with a good status is most likely one to log in at."""
+    return Kind.DENIED if answer.is_html and answer.http_status < 300 else _kind(answer)
 
 
 def _provenance(answer: Answer) -> Provenance:

@@ -78,9 +78,41 @@ def test_recorder_whose_process_is_killed_says_so_and_does_not_hang(view):
 def test_recorder_that_cannot_make_its_folder_says_why(view):
     """A file stands where ``runs/`` should be."""
     view.configuration.runs_folder.write_text("in the way", encoding="utf-8")
-    kept = Recorder(view).keep(VERDICT)
+    recorder = Recorder(view)
+    # Until the child has said why and ended: what it said must survive the verdict that nobody takes any more.
+    os.waitid(os.P_PID, recorder.pid, os.WEXITED | os.WNOWAIT)
+    kept = recorder.keep(VERDICT)
     assert kept.folder is None
     assert "runs" in kept.error
+    assert "BrokenPipe" not in kept.error
+
+
+def test_recorder_without_a_second_process_costs_the_record_only(view, monkeypatch):
+    """The machine has no process left: the answer is given all the same."""
+
+    def no_fork():
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr("os.fork", no_fork)
+    recorder = Recorder(view)
+    kept = recorder.keep(VERDICT)
+    recorder.abandon()
+    assert kept.folder is None
+    assert "Resource temporarily unavailable" in kept.error
+
+
+def test_recorder_whose_process_is_stuck_costs_its_patience_once(view):
+    """Waiting for the record and for the child's end share one deadline; the child is killed then."""
+    recorder = Recorder(view)
+    only_folder(view)
+    pid = recorder.pid
+    os.kill(pid, signal.SIGSTOP)
+    started = time.monotonic()
+    kept = recorder.keep(VERDICT)
+    assert time.monotonic() - started < 4.5
+    assert "no record within 3 s" in kept.error
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
 
 
 def test_recorder_may_be_abandoned_twice(view):
@@ -97,5 +129,5 @@ def test_recorder_whose_ledger_never_answers_is_given_up_after_its_patience(view
     monkeypatch.setattr(type(view.configuration), "ledger_url", property(lambda _: url))
     started = time.monotonic()
     kept = Recorder(view).keep(VERDICT)
-    assert time.monotonic() - started < 8
+    assert time.monotonic() - started < 5
     assert kept.error

@@ -234,9 +234,9 @@ def test_requests_without_the_counter_have_no_errors_but_a_total(site):
 
 def test_requests_without_the_histogram_have_neither_slow_nor_p95(site):
     """Missing is None, never zero."""
-    requests = site({"http_request_duration_seconds_bucket": None, "throttled_requests_total": None}).requests(900)
+    requests = site({"http_request_duration_seconds_bucket": None}).requests(900)
 
-    assert (requests.slow, requests.p95_seconds, requests.throttled) == (None, None, None)
+    assert (requests.slow, requests.p95_seconds) == (None, None)
     assert requests.total == 1000.0
 
 
@@ -431,3 +431,14 @@ def test_folding_a_long_hostile_label_takes_no_time():
         folded(text)
 
     assert time.monotonic() - started < 2
+
+
+def test_requests_without_a_single_429_have_none_throttled_but_not_unknown(site):
+    """A counter with a label has no series before it first counts."""
+    assert site({"throttled_requests_total": None}).requests(900).throttled == {}
+
+
+def test_requests_that_cannot_be_compared_yet_do_not_know_who_was_throttled(site):
+    """Fewer than two scrapes show nothing at all."""
+    gone = ("http_requests_total", "http_request_duration_seconds_bucket", "throttled_requests_total")
+    assert site(dict.fromkeys((f"increase({name}" for name in gone), ())).requests(900).throttled is None

@@ -152,3 +152,57 @@ def test_ledger_defaults_to_a_file_beside_the_configuration(tmp_path):
     assert config.load(write(tmp_path, MINIMAL), {}).ledger_url == f"sqlite:///{tmp_path}/runs/ledger.sqlite3"
     text = MINIMAL + '[ledger]\nurl = "postgresql+psycopg://r:${L}@h/x"\n'
     assert config.load(write(tmp_path, text), {"L": "pw"}).ledger_url == "postgresql+psycopg://r:pw@h/x"
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("prometheus_url", "http://127.0.0.1:abc"),
+        ("site_url", "http://[bad"),
+        ("site_url", "https://"),
+        ("prometheus_url", "http://127.0.0.1:99999"),
+        ("prometheus_url", f"http://u:{SECRET}/x@127.0.0.1:9090"),
+        ("redis_url", f"redis://:{SECRET}#1@127.0.0.1:6379/1"),
+        ("metrics_urls", "http://127.0.0.1:abc/metrics"),
+        ("metrics_urls", "worker:9000/metrics"),
+    ],
+)
+def test_environment_with_a_malformed_url_names_the_key_and_what_is_expected(tmp_path, key, value):
+    """Before anything is asked, and without the value, which may hold a password."""
+    kept = "\n".join(line for line in MINIMAL.splitlines() if not line.startswith(key))
+    given = f'["{value}"]' if key == "metrics_urls" else f'"{value}"'
+    with pytest.raises(ConfigurationError, match=key) as raised:
+        config.load(write(tmp_path, f"{kept}\n{key} = {given}\n"), {"PW": "x"}).environment("site")
+    assert raised.value.exit_code == 2
+    assert "://" in str(raised.value)
+    assert SECRET not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "secret"),
+    [
+        ("REDIS_PASSWORD", "12345678", True),
+        ("DBPASS", "20260101", True),
+        ("API_KEY", "/aB3dEf", True),
+        ("SITE_TOKEN", "/x", True),
+        ("CLIENT_SECRET", "0000", True),
+        ("CREDENTIALS", "42424242", True),
+        ("SANDBOX_REDIS_PORT", "6379", False),
+        ("SANDBOX_DATABASE", "/tmp/db.sqlite3", False),
+        ("COMPASS_PORT", "5432", False),
+        ("REDIS_PASSWORD_FILE", "/run/secrets/redis", False),
+        ("SOMETHING", "not-a-number", True),
+        ("REDIS_PASSWORD", "", False),
+    ],
+)
+def test_variable_is_a_secret_by_its_name_or_look(tmp_path, name, value, secret):
+    """An all-digit password is one; a port and a path are not."""
+    text = MINIMAL.replace("${PW}", "x") + f'key_prefix = "${{{name}}}"\n'
+    assert (value in config.load(write(tmp_path, text), {name: value}).environment("site").secrets) is secret
+
+
+def test_variable_before_the_at_of_a_url_is_a_secret_whatever_its_name(tmp_path):
+    """A password of digits under a name that says nothing."""
+    text = MINIMAL.replace("${PW}", "${CODE}").replace("6379", "${NUMBER}")
+    loaded = config.load(write(tmp_path, text), {"CODE": "4711", "NUMBER": "6379"})
+    assert loaded.environment("site").secrets == ("4711",)

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from sources_fixtures import site_environment
 
 from runbooks_lib.errors import SourceError, UsageError
-from runbooks_lib.model import Unreadable
+from runbooks_lib.model import Kind, Unreadable
 from runbooks_lib.sources.django_site import READS, DjangoSite
 from runbooks_lib.sources.manage_shell import ManageShell
 
@@ -410,3 +411,58 @@ def test_flags_process_gets_the_environment_of_the_operator(make_site, monkeypat
 
     assert "staging-7" in refused(make_site('import os, sys\nsys.exit(os.environ["SOME_CONTEXT"])').flags).message
     assert os.environ["SOME_CONTEXT"] == "staging-7"
+
+
+@pytest.mark.parametrize(
+    ("manage", "kind"),
+    [
+        ("import time; time.sleep(60)", Kind.ABSENT),
+        ("raise SystemExit('root@web1: Permission denied (publickey).')", Kind.DENIED),
+        ("raise SystemExit('ssh: Could not resolve hostname web1')", Kind.ABSENT),
+        ("raise SystemExit('ssh: connect to host web1 port 22: Connection refused')", Kind.ABSENT),
+        ("raise SystemExit('django.core.exceptions.ImproperlyConfigured: DATABASE_URL')", Kind.FAULTY),
+        ("print('nothing')", Kind.WRONG),
+    ],
+)
+def test_flags_without_an_answer_have_the_kind_for_judgement(make_site, manage, kind):
+    """Not there, not let in, not able to."""
+    assert refused(make_site(manage, timeout_seconds=1.0).flags).kind is kind
+
+
+def test_flags_whose_service_fails_are_faulty(make_site):
+    """The site itself says so."""
+    assert refused(make_site(service="raise ValueError('no table')").flags).kind is Kind.FAULTY
+
+
+HANGING = """
+import os, subprocess, sys, time, signal
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+open("pids.new", "w").write(f"{os.getpid()} {child.pid}")
+os.rename("pids.new", "pids")
+time.sleep(60)
+"""
+
+
+def test_flags_with_less_time_are_ended_by_then(make_site):
+    """What is left of a triage's deadline is shorter than what the site may take otherwise."""
+    began = time.monotonic()
+    error = refused(lambda: make_site(HANGING, timeout_seconds=30.0).flags(timeout_seconds=0.6))
+    assert time.monotonic() - began < 4
+    assert "within 0.6 s" in error.message
+
+
+def test_end_kills_what_a_dropped_read_left_running(make_site, tmp_path):
+    """Nobody waits for it any more, so nothing of it goes on in the site."""
+    site = make_site(HANGING, timeout_seconds=30.0)
+    waiting = threading.Thread(target=refused, args=(site.flags,), daemon=True)
+    waiting.start()
+    deadline = time.monotonic() + 10
+    while not (tmp_path / "pids").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    site.end()
+    time.sleep(0.3)
+    for pid in map(int, (tmp_path / "pids").read_text().split()):
+        assert not _alive(pid)
+    waiting.join(timeout=5)
+    assert not waiting.is_alive()

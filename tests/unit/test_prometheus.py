@@ -12,6 +12,7 @@ import pytest
 from sources_fixtures import http_answer, site_environment
 
 from runbooks_lib.errors import SourceError
+from runbooks_lib.model import Kind
 from runbooks_lib.sources import promql
 from runbooks_lib.sources.prometheus import Prometheus, PrometheusWarning
 from runbooks_lib.sources.prometheus_http import MAX_BODY_BYTES
@@ -544,3 +545,72 @@ def test_query_at_a_time_without_a_zone_is_refused():
     """The same for instant queries."""
     with pytest.raises(ValueError, match="aware"):
         prometheus("http://127.0.0.1:1").query("up", NOW.replace(tzinfo=None))
+
+
+@pytest.mark.parametrize(
+    ("status", "content_type", "kind"),
+    [
+        (401, "text/plain", Kind.DENIED),
+        (403, "text/html", Kind.DENIED),
+        (302, "text/html", Kind.DENIED),
+        (200, "text/html", Kind.DENIED),
+        (404, "text/html", Kind.WRONG),
+        (422, "application/json", Kind.WRONG),
+        (429, "text/plain", Kind.WRONG),
+        (503, "text/plain", Kind.FAULTY),
+        (502, "text/html", Kind.FAULTY),
+        (200, "application/json", Kind.WRONG),
+    ],
+)
+def test_query_without_an_answer_has_the_kind_for_judgement(socket_server, status, content_type, kind):
+    """Not let in, not able to, or somebody else."""
+    assert failure(socket_server(http_answer("no", status=status, content_type=content_type)).url).kind is kind
+
+
+def test_prometheus_that_is_not_there_is_absent_and_one_that_hangs_up_is_not(black_hole, tcp_server):
+    """Refused and silent are nobody."""
+    assert failure("http://127.0.0.1:1").kind is Kind.ABSENT
+    assert failure(f"http://127.0.0.1:{black_hole}").kind is Kind.ABSENT
+    assert failure(tcp_server(lambda c: c.recv(9) and time.sleep(2)).http_url).kind is Kind.ABSENT
+    assert failure(tcp_server(lambda c: c.recv(9) and None).http_url).kind is Kind.WRONG
+
+
+def test_alerts_of_a_partial_answer_carry_what_is_missing_and_print_nothing(socket_server):
+    """A missing store of Thanos may hold the alert that fires."""
+
+    def act(connection, request):
+        data = {"groups": []} if "/rules" in request else {"alerts": []}
+        body = {"status": "success", "data": data, "warnings": ["one store timed out"]}
+        connection.sendall(http_answer(json.dumps(body)))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        alerts = prometheus(socket_server(act).url).alerts()
+
+    assert alerts.degraded == "one store timed out"
+
+
+@pytest.mark.parametrize(
+    ("matchers", "contradicts"),
+    [
+        ('job="site"', False),
+        ('job="other"', True),
+        ('job!="site"', True),
+        ('job!="other"', False),
+        ('job=~"si.e|x"', False),
+        ('job=~"si"', True),
+        ('job!~"si.*"', True),
+        ('job!~"other"', False),
+        ('env="prod"', False),
+        ("job='site', cluster=`e\\u`", False),
+        ("job=~`o.+`", True),
+        (r'path=~"a\\.b"', False),
+        ('cluster="x=\\"y\\", job=\\"other\\""', True),
+        ('job=~"["', False),
+        ("", False),
+    ],
+)
+def test_contradicts_understands_all_four_operators(matchers, contradicts):
+    """A label that is missing contradicts nothing, and neither does what cannot be understood."""
+    labels = {"job": "site", "cluster": r"e\u", "path": "a.b"}
+    assert promql.contradicts(labels, matchers) is contradicts

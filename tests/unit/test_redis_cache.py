@@ -10,7 +10,8 @@ import pytest
 from sources_fixtures import site_environment
 
 from runbooks_lib.errors import SourceError
-from runbooks_lib.sources.redis_cache import RedisCache, ScanBudget
+from runbooks_lib.model import Kind
+from runbooks_lib.sources.redis_cache import SITE_LOCKS, RedisCache, ScanBudget
 from runbooks_lib.sources.redis_client import address_of
 from runbooks_lib.sources.redis_replies import Info, parse_scan, parse_warming_statistics, text_of
 
@@ -38,6 +39,7 @@ HEALTHY = {
     "HLEN": b":0\r\n",
     "HGETALL": array(),
     "SCAN": array(bulk("0"), array()),
+    "PTTL": b":-2\r\n",
 }
 
 
@@ -235,7 +237,7 @@ def test_warming_statistics_with_thousands_of_fields_are_not_read(fake_redis):
 def test_warming_locks_with_names_that_are_not_text_are_listed(fake_redis):
     """A name is bytes; what is not UTF-8 is shown as an escape, and a lock without TTL has None."""
     names = array(bulk(b"cache_warming_lock:startup:a"), bulk(b"cache_warming_lock:x:\xff"), bulk(b"gone"))
-    left = iter([b":-1\r\n", b":1500\r\n", b":-2\r\n"])
+    left = iter([b":-2\r\n"] * len(SITE_LOCKS) + [b":-1\r\n", b":1500\r\n", b":-2\r\n"])
     server = fake_redis(scan=array(bulk("0"), names), pttl=lambda _: next(left))
     locks = cache(server.redis_url).warming().locks
 
@@ -251,7 +253,9 @@ def test_warming_search_that_never_ends_stops_at_its_budget_and_says_so(fake_red
     budget = ScanBudget(keys=10_000_000, round_trips=50, seconds=5, step=100)
     warming = cache(server.redis_url, budget=budget).warming()
 
-    assert [lock.name for lock in warming.locks] == ["cache_warming_lock:a:b"]
+    # What the budget missed is still asked for by name.
+    assert {lock.name for lock in warming.locks} == {"cache_warming_lock:a:b", *(name.decode() for name in SITE_LOCKS)}
+    assert not warming.complete
     assert "ended after 50 round trips: about 5,000 keys" in warming.warnings[0]
 
 
@@ -311,7 +315,8 @@ ANSWERED_ERRORS = {
     "protected": ("DENIED Redis is running in protected mode because protected mode is enabled", "protected mode"),
     "renamed": ("ERR unknown command 'PING', with args beginning with: ", "does not offer the command PING"),
     "master down": ("MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.", "replica"),
-    "cluster down": ("CLUSTERDOWN The cluster is down", "one node of a cluster"),
+    "cluster down": ("CLUSTERDOWN The cluster is down", "a cluster that is down"),
+    "moved": ("MOVED 3999 10.0.0.1:6379", "one node of a cluster"),
     "anything else": ("ERR the moon is full", "answered: the moon is full"),
 }
 
@@ -555,3 +560,41 @@ def test_password_is_never_in_a_message_or_repr(fake_redis, read):
     assert secret not in str(problem)
     assert secret not in repr(address_of(site_environment(redis_url=url)))
     assert secret not in repr(cache(url))
+
+
+KINDS = {
+    "WRONGPASS invalid username-password pair or user is disabled.": Kind.DENIED,
+    "NOAUTH Authentication required.": Kind.DENIED,
+    "NOPERM this user has no permissions to run the 'ping' command": Kind.DENIED,
+    "NOPERM No permissions to access a key": Kind.DENIED,
+    "MISCONF Redis is configured to save RDB snapshots": Kind.FAULTY,
+    "ERR max number of clients reached": Kind.FAULTY,
+    "DENIED Redis is running in protected mode": Kind.FAULTY,
+    "MASTERDOWN Link with MASTER is down": Kind.FAULTY,
+    "CLUSTERDOWN The cluster is down": Kind.FAULTY,
+    "MOVED 3999 10.0.0.1:6379": Kind.WRONG,
+    "READONLY You can't write against a read only replica.": Kind.WRONG,
+    "ERR unknown command 'PING'": Kind.WRONG,
+    "ERR the moon is full": Kind.WRONG,
+}
+
+
+@pytest.mark.parametrize(("answer", "kind"), KINDS.items())
+def test_server_that_refuses_has_the_kind_for_judgement(fake_redis, answer, kind):
+    """A wrong password is not an outage."""
+    assert failure(fake_redis(ping=f"-{answer}\r\n".encode()).redis_url).kind is kind
+
+
+def test_warming_while_loading_is_faulty(fake_redis):
+    """It answers, and says itself that it cannot work yet."""
+    url = fake_redis(hlen=b"-LOADING Redis is loading the dataset in memory\r\n").redis_url
+    assert failure(url, "warming").kind is Kind.FAULTY
+
+
+def test_server_that_is_not_there_is_absent_and_another_service_is_wrong(black_hole, tcp_server):
+    """Refused and silent are nobody; a web server is somebody else."""
+    assert failure("redis://127.0.0.1:1/1").kind is Kind.ABSENT
+    assert failure(f"redis://127.0.0.1:{black_hole}/1").kind is Kind.ABSENT
+    assert failure(tcp_server(lambda c: c.recv(9) and time.sleep(2)).redis_url).kind is Kind.ABSENT
+    assert failure(tcp_server(lambda c: c.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")).redis_url).kind is Kind.WRONG
+    assert failure("sentinel://127.0.0.1:1/1").kind is Kind.WRONG

@@ -16,7 +16,7 @@ from runbooks_lib.model import Unreadable
 from runbooks_lib.sources import histogram
 from runbooks_lib.sources.exposition import parse_exposition
 from runbooks_lib.sources.growth import growth_between
-from runbooks_lib.sources.scrapes import two_scrapes
+from runbooks_lib.sources.scrapes import EarlyScrape, two_scrapes
 from runbooks_lib.sources.web import Web
 
 LOOKUPS = "cache_requests_total"
@@ -373,11 +373,75 @@ def test_two_scrapes_hostile_labels_come_through_as_data(socket_server):
     assert "2 unreadable" in scraped.lookups.degraded
 
 
-def test_two_scrapes_unknown_status_is_not_a_lookup(socket_server):
-    """A bypass asked nothing of the cache."""
-    scraped = scrape(socket_server, lookups("a", "hit", 1), lookups("a", "hit", 2) + lookups("a", "bypass", 50))
+def test_two_scrapes_unknown_status_counts_as_a_miss_and_ids_are_folded_as_in_prometheus(socket_server):
+    """The same counters must not give another hit rate because they came another way."""
+    before = lookups("/a/1", "hit", 1) + lookups("/a/2", "hit", 1)
+    after = lookups("/a/1", "hit", 2) + lookups("/a/2", "hit", 2) + lookups("/a/3", "bypass", 50)
+    scraped = scrape(socket_server, before, after)
 
-    assert scraped.lookups.total == 1
+    (endpoint,) = scraped.lookups.endpoints
+    assert (endpoint.endpoint, endpoint.hit, endpoint.miss) == ("/a/<id>", 2, 50)
+
+
+def test_two_scrapes_without_a_bucket_at_the_limit_use_the_next_edge_and_say_so(socket_server):
+    """As with Prometheus; and a 429 that never was is none, not unknown."""
+    name = "http_request_duration_seconds"
+
+    def page(n):
+        buckets = "".join(
+            f'{name}_bucket{{le="{edge}"}} {count * n}\n' for edge, count in (("0.5", 8), ("2.5", 9), ("+Inf", 10))
+        )
+        return f'{buckets}{name}_count {10 * n}\nhttp_requests_total{{code="200"}} {10 * n}\n'
+
+    requests = scrape(socket_server, page(1), page(2)).requests
+
+    assert (requests.slow, requests.p95_seconds, requests.throttled) == (1, 2.5, {})
+    assert "slow counts requests over 2.5 s" in requests.degraded
+    assert "p95 is over 2.5 s" in requests.degraded
+
+
+def test_two_scrapes_with_an_earlier_first_one_wait_only_for_the_rest(socket_server):
+    """The first was read while Prometheus was being asked."""
+    left = [lookups("a", "hit", 1), lookups("a", "hit", 3)]
+    server = socket_server(lambda c, _: c.sendall(http_answer(left.pop(0), content_type="text/plain")))
+    web = Web(site_environment(site_url=server.url), timeout_seconds=1)
+    first = web.exposition()
+    time.sleep(0.4)
+    began = time.monotonic()
+    scraped = two_scrapes(web, apart_seconds=0.5, slow_above_seconds=1.0, first=first)
+
+    assert time.monotonic() - began < 0.4
+    assert scraped.lookups.total == 2
+    assert scraped.lookups.window_seconds >= 0.5
+
+
+@pytest.mark.parametrize(("seconds", "fails", "begun"), [(0.0, False, 0), (0.3, False, 1), (0.0, True, 1)])
+def test_early_scrape_is_begun_only_where_prometheus_is_slow_or_fails(seconds, fails, begun):
+    """A healthy site pays nothing for the fallback."""
+
+    class Site:
+        asked = 0
+
+        def exposition(self):
+            self.asked += 1
+            return "page"
+
+    def ask():
+        time.sleep(seconds)
+        if fails:
+            raise SourceError("refused", source="prometheus")
+        return "answer"
+
+    site = Site()
+    early = EarlyScrape(site, patience_seconds=0.1)
+    try:
+        assert early.beside(ask) == "answer"
+    except SourceError:
+        assert fails
+    time.sleep(0.15)
+    assert site.asked == begun
+    assert early.exposition(1) == "page"
+    assert site.asked == 1
 
 
 def test_two_scrapes_without_any_process_is_a_source_error():

@@ -9,8 +9,8 @@ import time
 import pytest
 
 from runbooks_lib.errors import ConfigurationError, SourceError
-from runbooks_lib.model import Unreadable
-from runbooks_lib.sources.together import Read, read_together, within
+from runbooks_lib.model import Kind, Unreadable
+from runbooks_lib.sources.together import Begun, Read, read_together, side_by_side, within
 
 
 def _raises(error: BaseException):
@@ -47,13 +47,13 @@ def test_read_together_a_fact_that_is_none_is_a_fact():
 
 def test_read_together_source_error_becomes_unreadable_with_reason_and_hint():
     """The operator reads what the source said, under the name of what was asked."""
-    error = SourceError("connection refused", source="redis", hint="start it")
+    error = SourceError("connection refused", source="redis", hint="start it", kind=Kind.DENIED)
 
     answers = read_together(
         {"a": Read("server", "web", _raises(error)), "b": Read("b", "web", lambda: 1)}, deadline_seconds=1
     )
 
-    assert answers == {"a": Unreadable("redis", "server", "connection refused", "start it"), "b": 1}
+    assert answers == {"a": Unreadable("redis", "server", "connection refused", "start it", Kind.DENIED), "b": 1}
 
 
 def test_read_together_other_runbook_error_keeps_its_message():
@@ -62,7 +62,7 @@ def test_read_together_other_runbook_error_keeps_its_message():
         {"a": Read("a", "web", _raises(ConfigurationError("wrong key", hint="fix it")))}, deadline_seconds=1
     )
 
-    assert answers["a"] == Unreadable("web", "a", "wrong key", "fix it")
+    assert answers["a"] == Unreadable("web", "a", "wrong key", "fix it", Kind.WRONG)
 
 
 def test_read_together_bug_is_named_and_logged_with_its_traceback(caplog):
@@ -155,3 +155,50 @@ def test_within_late_result_is_a_timeout():
     with pytest.raises(TimeoutError, match=r"0\.1 s"):
         within(0.1, release.wait)
     release.set()
+
+
+@pytest.mark.parametrize(
+    ("call", "kind"),
+    [
+        (lambda: time.sleep(5), Kind.ABSENT),
+        (_raises(ZeroDivisionError()), Kind.BUG),
+        (_raises(SourceError("x", source="redis", kind=Kind.FAULTY)), Kind.FAULTY),
+        (_raises(SourceError("x", source="redis")), Kind.WRONG),
+    ],
+)
+def test_read_together_gives_the_kind_for_judgement(call, kind):
+    """Only a system that is not there may be down."""
+    assert read_together({"a": Read("a", "redis", call)}, deadline_seconds=0.2)["a"].kind is kind
+
+
+def test_begun_read_is_there_when_it_is_asked_for():
+    """It ran meanwhile; one that has not come is absent, one that failed says why."""
+    quick = Begun(Read("a", "web", lambda: 7))
+    failed = Begun(Read("a", "web", _raises(SourceError("my-secret is wrong", source="web"))), secrets=("my-secret",))
+    assert quick.fact(1) == 7
+    assert failed.fact(1).reason == "*** is wrong"
+    assert Begun(Read("a", "web", lambda: time.sleep(5))).fact(0.05).kind is Kind.ABSENT
+
+
+def test_side_by_side_gives_results_in_order_and_the_first_failure_at_once():
+    """A hanging neighbour does not hold a failure back."""
+    assert side_by_side([lambda: time.sleep(0.1) or 1, lambda: 2]) == [1, 2]
+    began = time.monotonic()
+    with pytest.raises(ValueError, match="no"):
+        side_by_side([lambda: time.sleep(5), _raises(ValueError("no"))])
+    assert time.monotonic() - began < 1
+
+
+def test_side_by_side_does_not_keep_the_process_from_ending():
+    """Ctrl-C while Prometheus hangs ends the command at once: its threads are daemons."""
+    code = (
+        "import os, signal, threading, time\n"
+        "from runbooks_lib.sources.together import side_by_side\n"
+        "threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
+        "try:\n    side_by_side([lambda: time.sleep(9), lambda: time.sleep(9)])\n"
+        "except KeyboardInterrupt:\n    print('interrupted')\n"
+    )
+    began = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=20, check=True)
+    assert done.stdout == "interrupted\n"
+    assert time.monotonic() - began < 5

@@ -10,6 +10,7 @@ import pytest
 from sources_fixtures import http_answer, site_environment
 
 from runbooks_lib.errors import SourceError, UsageError
+from runbooks_lib.model import Kind
 from runbooks_lib.sources.web import Web
 
 HEALTHY = {
@@ -55,6 +56,7 @@ def test_health_healthy_site_gives_every_field(socket_server):
     assert health.warming_running is False
     assert health.features == {"ENHANCED_CACHE": 25.0}
     assert health.version == "1.4.2"
+    assert health.redis_latency_seconds == pytest.approx(0.0004)
     assert health.notes == ()
     assert health.provenance.query == f"GET {server.url}/api/health/cache"
     assert server.requests[0].startswith("GET /api/health/cache HTTP/1.1")
@@ -387,3 +389,49 @@ def test_probe_path_of_another_host_is_refused(path):
     """Nothing but a page of this site is asked for."""
     with pytest.raises(UsageError):
         Web(site_environment()).probe(path)
+
+
+@pytest.mark.parametrize("value", [-1, "0.4", True, [], 1e400])
+def test_health_latency_that_is_no_duration_is_none_with_a_note(socket_server, value):
+    """Nor is one that is missing a zero."""
+    health = health_of(socket_server, {"status": "healthy", "redis": {"latency_ms": value}})
+
+    assert health.redis_latency_seconds is None
+    assert any("redis.latency_ms" in note for note in health.notes)
+    assert health_of(socket_server, {"status": "healthy", "redis": {"latency_ms": None}}).notes == ()
+
+
+@pytest.mark.parametrize(
+    ("status", "content_type", "kind"),
+    [
+        (401, "text/plain", Kind.DENIED),
+        (403, "text/html", Kind.DENIED),
+        (404, "text/html", Kind.WRONG),
+        (429, "text/plain", Kind.WRONG),
+        (500, "text/html", Kind.FAULTY),
+        (502, "text/html", Kind.FAULTY),
+        (503, "text/html", Kind.FAULTY),
+        (200, "text/html", Kind.DENIED),
+        (200, "application/json", Kind.WRONG),
+    ],
+)
+def test_health_that_is_no_answer_has_the_kind_for_judgement(socket_server, status, content_type, kind):
+    """A login page is not an outage."""
+    server = socket_server(http_answer("no", status=status, content_type=content_type))
+    assert refused(web_of(server).health).kind is kind
+
+
+def test_health_site_that_is_not_there_is_absent_and_one_that_hangs_up_is_not(socket_server, black_hole):
+    """Refused and silent are nobody; a redirect to a login elsewhere is denied."""
+    assert refused(Web(site_environment(), timeout_seconds=1).health).kind is Kind.ABSENT
+    dark = site_environment(site_url=f"http://127.0.0.1:{black_hole}")
+    assert refused(Web(dark, timeout_seconds=0.3).health).kind is Kind.ABSENT
+    assert refused(web_of(socket_server(lambda connection, _: connection.close())).health).kind is Kind.WRONG
+    login = http_answer(status=302, headers="Location: https://login.example/\r\n")
+    assert refused(web_of(socket_server(login)).health).kind is Kind.DENIED
+
+
+def test_exposition_that_cannot_be_read_keeps_the_kind(socket_server):
+    """Through the reads side by side."""
+    assert refused(web_of(socket_server(http_answer("no", status=403))).exposition).kind is Kind.DENIED
+    assert refused(Web(site_environment(), timeout_seconds=1).exposition).kind is Kind.ABSENT
