@@ -88,6 +88,7 @@ def _first_round(sources: Sources, policy: Policy, window: float, scrape: EarlyS
         "requests": ("requests", lambda: metrics.requests(window, policy.slow_request_seconds)),
         "warming": ("warming metrics", lambda: metrics.warming(policy.warming_window_seconds)),
         "alerts": ("alerts", sources.prometheus.alerts),
+        "gauge": ("hit-rate gauge", metrics.hit_rate_gauge),
     }
     reads: dict[str, Read[Any]] = {
         "server": Read("server", "redis", sources.redis.server),

@@ -10,6 +10,7 @@ from runbooks_lib.facts import (
     Flags,
     Health,
     History,
+    HitRateGauge,
     Lookups,
     RedisServer,
     Requests,
@@ -30,6 +31,7 @@ class Situation:
         history: hit rate and penetration over the policy's lookback.
         warming: over the policy's warming window, from the metrics.
         warming_store: statistics and locks, from Redis.
+        gauge: the site's own hit-rate gauge against its counters; never judged, said when it must not be believed.
         notes: what limits all of it (clocks that differ).
     """
 
@@ -44,6 +46,7 @@ class Situation:
     warming: WarmingActivity | Unreadable
     alerts: Alerts | Unreadable
     flags: Flags | Unreadable
+    gauge: HitRateGauge | Unreadable | None = None
     notes: tuple[str, ...] = ()
 
     @property

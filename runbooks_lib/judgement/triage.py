@@ -162,7 +162,12 @@ def _notes(facts: Situation, policy: Policy, severity: Severity) -> tuple[str, .
             f"(15 min is {units.duration(15 * 60 / policy.time_scale)} here)"
         )
     for fact in (getattr(facts, field.name) for field in fields(facts)):
-        limits = (getattr(fact, "degraded", ""), *getattr(fact, "warnings", ()), *getattr(fact, "notes", ()))
+        limits = (
+            getattr(fact, "degraded", ""),
+            getattr(fact, "note", ""),
+            *getattr(fact, "warnings", ()),
+            *getattr(fact, "notes", ()),
+        )
         notes.extend(text for text in limits if text and text not in notes)
     if severity.level == 1 and severity.since is None:
         notes.append("severity 1 is assumed, because nothing says how long it has lasted")

@@ -1,9 +1,9 @@
 """The whole verdict: what it says first, why, since when, and what comes next."""
 
 import msgspec
-from builders import AROUND, NO_PROMETHEUS, NO_REDIS, NO_WEB, health, history, lookups, situation
+from builders import AROUND, FROM, NO_PROMETHEUS, NO_REDIS, NO_WEB, health, history, lookups, situation
 
-from runbooks_lib.facts import EndpointLookups
+from runbooks_lib.facts import EndpointLookups, HitRateGauge
 from runbooks_lib.judgement.next_steps import Surroundings
 from runbooks_lib.judgement.triage import judge_triage
 from runbooks_lib.model import Status, Verdict
@@ -98,3 +98,11 @@ def test_triage_of_a_degraded_health_endpoint_is_a_warning():
     """WARN, severity 3, exit 10."""
     verdict = judge(health=health(status="degraded"))
     assert (verdict.status, verdict.severity, verdict.exit_code) == (Status.WARN, 3, 10)
+
+
+def test_triage_says_when_the_sites_own_gauge_must_not_be_believed():
+    """Averaged over processes, in percent, or never set: the counters are judged, and the difference is told."""
+    gauge = HitRateGauge(0.55, 0.89, False, False, "the gauge cache_hit_rate says 55 %, its counters 89 %", FROM)
+    verdict = judge(gauge=gauge)
+    assert verdict.status is Status.OK
+    assert "its counters 89 %" in verdict.notes[0]

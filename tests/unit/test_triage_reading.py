@@ -51,11 +51,14 @@ class Metrics:
     def warming(self, *_):
         return warming()
 
+    def hit_rate_gauge(self):
+        return None
+
 
 class NoMetrics:
     """Prometheus is gone."""
 
-    lookups = history = requests = warming = staticmethod(refuse)
+    lookups = history = requests = warming = hit_rate_gauge = staticmethod(refuse)
 
 
 @dataclass
@@ -171,7 +174,7 @@ def test_read_triage_with_prometheus_hanging_and_slow_metrics_still_gets_two_scr
         raise SourceError("gave no answer", source="prometheus", kind=Kind.ABSENT)
 
     class Hanging:
-        lookups = history = requests = warming = staticmethod(late)
+        lookups = history = requests = warming = hit_rate_gauge = staticmethod(late)
 
     monkeypatch.setattr(
         "runbooks_lib.sources.scrapes._compare", lambda *pages: SimpleNamespace(growths=pages, gap=asked[1] - asked[0])
