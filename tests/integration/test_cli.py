@@ -49,7 +49,8 @@ def test_cli_triage_with_redis_down_is_severity_one_once_it_has_lasted(at_sandbo
     done = at_sandbox.run("triage", "--environment", "sandbox")
     assert done.returncode == 20, done.stdout
     assert re.match(
-        r"FAIL · severity 1 · sandbox · \S+ · cache down, no hit for [\d.]+ s: the site does not reach Redis", done.stdout
+        r"FAIL · severity 1 · sandbox · \S+ · cache down, no hit for [\d.]+ s: the site does not reach Redis",
+        done.stdout,
     )
     assert "disable_cache_feature" in done.stdout
 

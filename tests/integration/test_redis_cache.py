@@ -154,7 +154,7 @@ def test_server_read_leaves_nothing_behind(plain):
 @pytest.mark.parametrize("read", READS)
 def test_password_is_accepted(guarded, read):
     """Special characters travel percent-encoded."""
-    getattr(cache(guarded.url()), read)()
+    assert getattr(cache(guarded.url()), read)().provenance.source == "redis"
 
 
 def test_password_that_is_wanted_raises_no_warning(guarded):

@@ -289,7 +289,8 @@ def test_flags_command_that_is_not_there_is_a_source_error(tmp_path):
 
 def test_flags_missing_working_directory_is_a_source_error(tmp_path):
     """So is a root that went away."""
-    refused(DjangoSite(site_environment(root=tmp_path / "gone", manage=(sys.executable, "manage.py"))).flags)
+    error = refused(DjangoSite(site_environment(root=tmp_path / "gone", manage=(sys.executable, "manage.py"))).flags)
+    assert error.hint
 
 
 def test_flags_non_zero_exit_shows_the_last_lines_of_standard_error(make_site):

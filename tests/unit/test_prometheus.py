@@ -285,7 +285,7 @@ WRONG_BODIES = {
 @pytest.mark.parametrize("body", WRONG_BODIES.values(), ids=WRONG_BODIES)
 def test_answer_of_another_shape_is_an_error_never_a_traceback(socket_server, body):
     """Whatever a stranger sends becomes one sentence with a next step."""
-    failure(socket_server(http_answer(body)).url)
+    assert failure(socket_server(http_answer(body)).url).hint
 
 
 def test_range_answer_of_another_shape_is_an_error(answered):
@@ -416,7 +416,7 @@ def test_something_that_is_not_http_is_an_error(tcp_server, answer):
         connection.recv(4096)
         connection.sendall(answer)
 
-    failure(tcp_server(act).http_url)
+    assert failure(tcp_server(act).http_url).hint
 
 
 def test_https_to_a_port_without_tls_names_tls(tcp_server, socket_server):

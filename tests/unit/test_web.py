@@ -152,7 +152,7 @@ def test_health_last_run_as_text_is_utc(socket_server):
 @pytest.mark.parametrize("status", [200, 503])
 def test_health_anything_but_an_object_with_a_status_is_a_source_error(socket_server, body, status):
     """A login page, a wrong type or nonsense is not a healthy cache."""
-    refused(lambda: health_of(socket_server, body, status=status))
+    assert refused(lambda: health_of(socket_server, body, status=status)).hint
 
 
 @pytest.mark.parametrize("status", [204, 400, 401, 403, 404, 418, 429, 500, 502, 504])
@@ -184,7 +184,7 @@ def test_health_redirect_to_another_host_is_not_followed(socket_server):
 @pytest.mark.parametrize("location", ["", "http://[bad", "ftp://127.0.0.1/x", "//evil.example/x"])
 def test_health_redirect_that_leads_nowhere_is_a_source_error(socket_server, location):
     """A redirect that cannot be followed is named as one."""
-    refused(web_of(socket_server(http_answer(status=301, headers=f"Location: {location}\r\n"))).health)
+    assert refused(web_of(socket_server(http_answer(status=301, headers=f"Location: {location}\r\n"))).health).hint
 
 
 def test_health_redirect_on_the_same_host_is_followed(socket_server):
@@ -343,7 +343,7 @@ def test_exposition_worker_that_does_not_answer_is_named(socket_server):
 
 def test_exposition_without_any_process_is_a_source_error():
     """Nothing at all is not an empty exposition."""
-    refused(Web(site_environment(), timeout_seconds=1).exposition)
+    assert refused(Web(site_environment(), timeout_seconds=1).exposition).hint
 
 
 def test_exposition_html_page_is_a_source_error(socket_server):
