@@ -56,11 +56,12 @@ def test_recorder_abandoned_closes_the_run_as_interrupted(view):
     """Ctrl-C before the verdict: the record says so, and nothing is left running."""
     recorder = Recorder(view)
     folder = only_folder(view)
+    child = recorder.pid
     recorder.abandon()
     assert read_record(folder)["outcome"] == "interrupted"
     assert "INTERRUPTED" in (folder / "report.html").read_text(encoding="utf-8")
-    with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+    with pytest.raises(ProcessLookupError):
+        os.kill(child, 0)
 
 
 def test_recorder_whose_process_is_killed_says_so_and_does_not_hang(view):
