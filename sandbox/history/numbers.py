@@ -14,7 +14,7 @@ import numpy as np
 from sandbox.history.durations import Array
 from sandbox.history.timeline import Deployment
 from sandbox.traffic.activity import activity
-from sandbox.traffic.profile import DETAILS, ENDPOINTS, MISSING_SHARE, WRITES_PER_SECOND
+from sandbox.traffic.profile import DETAILS, ENDPOINTS, MISSING_SHARE, WRITE_SHARES, WRITES_PER_SECOND
 
 OUTCOMES = ("hit", "stale", "miss", "missing_miss", "null_value")
 NULL_SHARE_OF_MISSING = 0.55
@@ -148,6 +148,5 @@ def lookups(week: Week, endpoint: str, cohort: str) -> Lookups:
 
 def writes(week: Week, endpoint: str) -> Array:
     """Draw the changes that staff made to one kind of thing."""
-    if endpoint not in ("course-detail", "chapter-detail", "problem-detail"):
-        return np.zeros_like(week.times)
-    return week.happened(week.seconds * week.level * WRITES_PER_SECOND / 3, endpoint, "write")
+    share = WRITE_SHARES.get(endpoint.removesuffix("-detail"), 0.0)
+    return week.happened(week.seconds * week.level * WRITES_PER_SECOND * share, endpoint, "write")

@@ -19,6 +19,7 @@ from sandbox.traffic.profile import (
     MISSING_ID_BASE,
     MISSING_SHARE,
     SIGNED_IN_SHARE,
+    WRITE_SHARES,
 )
 
 BROWSER = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"
@@ -162,7 +163,7 @@ class Visitors:
 
     def write(self) -> Request:
         """Let staff change the title of a course, chapter or problem, popular ones more often."""
-        of = self.dice.choice(INSIDE_COURSES)
+        (of,) = self.dice.choices(list(WRITE_SHARES), list(WRITE_SHARES.values()))
         number = self.content.ids(of)[self._curves[of].draw(self.dice)]
         return Request(
             ENDPOINTS[f"{of}-detail"].path.format(number),

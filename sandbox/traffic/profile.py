@@ -10,6 +10,9 @@ from dataclasses import dataclass
 
 MISSING_SHARE = 0.015
 WRITES_PER_SECOND = 0.07
+# What staff changes: the more there are of a kind, the more often. A changed course takes the lists, and what is
+# recommended in its whole topic, out of the cache.
+WRITE_SHARES = {"course": 0.1, "chapter": 0.3, "problem": 0.6}
 SIGNED_IN_SHARE = 0.5
 ANONYMOUS_ADDRESSES = 6000
 DEAD_LINKS = 10
@@ -44,14 +47,14 @@ class Endpoint:
 
 
 ENDPOINTS = {
-    "course-list": Endpoint(0.19, "/api/courses/", None, 0.004, 0.003),
-    "course-detail": Endpoint(0.31, "/api/courses/{}/", "course", 0.004, 0.009),
-    "course-chapters": Endpoint(0.19, "/api/courses/{}/chapters/", "course", 0.006, 0.013),
-    "chapter-detail": Endpoint(0.09, "/api/chapters/{}/", "chapter", 0.150, 0.050),
-    "chapter-problems": Endpoint(0.05, "/api/chapters/{}/problems/", "chapter", 0.240, 0.080),
-    "problem-detail": Endpoint(0.035, "/api/problems/{}/", "problem", 0.470, 0.022),
+    "course-list": Endpoint(0.20, "/api/courses/", None, 0.003, 0.003),
+    "course-detail": Endpoint(0.33, "/api/courses/{}/", "course", 0.003, 0.009),
+    "course-chapters": Endpoint(0.195, "/api/courses/{}/chapters/", "course", 0.006, 0.013),
+    "chapter-detail": Endpoint(0.08, "/api/chapters/{}/", "chapter", 0.150, 0.050),
+    "chapter-problems": Endpoint(0.04, "/api/chapters/{}/problems/", "chapter", 0.250, 0.080),
+    "problem-detail": Endpoint(0.025, "/api/problems/{}/", "problem", 0.490, 0.022),
     "user-list": Endpoint(0.02, "/api/users/", None, 0.003, 0.005),
-    "user-detail": Endpoint(0.015, "/api/users/{}/", "user", 0.280, 0.050),
-    "course-recommendations": Endpoint(0.10, "/api/courses/{}/recommendations/", "course", 0.064, 0.030),
+    "user-detail": Endpoint(0.01, "/api/users/{}/", "user", 0.290, 0.050),
+    "course-recommendations": Endpoint(0.10, "/api/courses/{}/recommendations/", "course", 0.060, 0.030),
 }
 DETAILS = tuple(name for name, endpoint in ENDPOINTS.items() if endpoint.path.endswith("s/{}/"))
