@@ -24,10 +24,12 @@ class RecentLookups:
         self._lock = Lock()
 
     def observe(self) -> LookupTotals:
-        """Take a reading, and return the lookups since the oldest one of the window (or since the start)."""
+        """Take a reading, and return the lookups since the oldest one that is kept (or since the start)."""
         now, totals = monotonic(), lookup_totals()
         with self._lock:
-            while self._readings and now - self._readings[0][0] > settings.HEALTH_WINDOW_SECONDS:
+            # One reading from before the window stays: a worker that was seldom asked compares with that one, and not
+            # with its start, which may hold an outage that is long over.
+            while len(self._readings) > 1 and now - self._readings[1][0] > settings.HEALTH_WINDOW_SECONDS:
                 self._readings.popleft()
             oldest = self._readings[0][1] if self._readings else None
             if not self._readings or now - self._readings[-1][0] >= MIN_SECONDS_BETWEEN:

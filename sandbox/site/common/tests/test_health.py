@@ -59,6 +59,11 @@ class RecentTests(SimpleTestCase):
         self.assertEqual(self.observe((0, outage), (200, better)), LookupTotals(1_000, 1_000, 0))
         self.assertEqual(self.observe((0, LookupTotals(0, 0, 0)), (1000, outage)), outage)
 
+    def test_recent_of_a_worker_that_was_seldom_asked_compares_with_its_last_reading(self) -> None:
+        """Not with its start, which holds the outage."""
+        outage, better = LookupTotals(10_000, 1_000, 0), LookupTotals(11_000, 2_000, 0)
+        self.assertEqual(self.observe((0, outage), (900, better)), LookupTotals(1_000, 1_000, 0))
+
     def test_recent_begins_with_everything_and_starts_again_with_the_counters(self) -> None:
         """Nothing to compare with, or counters that fell."""
         first, restarted = LookupTotals(500, 400, 3), LookupTotals(20, 19, 0)
