@@ -115,9 +115,14 @@ def test_sandbox_status_as_json_can_be_read_by_programs(sandbox, capsys):
 
 def test_load_rate_changes_the_running_traffic(healthy_sandbox):
     """The generator follows without a restart."""
-    before = asked(healthy_sandbox, "sum(rate(http_requests_total[6s]))")
+    rate = "sum(rate(http_requests_total[6s]))"
+    prometheus = healthy_sandbox.stack().ports["prometheus"]
+    # Just after the start there are not yet two samples to take a rate of.
+    eventually(lambda: query(prometheus, rate) is not None, seconds=15)
+    before = asked(healthy_sandbox, rate)
+    assert before > 0
     healthy_sandbox.load(rate_per_second=80)
-    eventually(lambda: asked(healthy_sandbox, "sum(rate(http_requests_total[6s]))") > 1.5 * before, seconds=15)
+    eventually(lambda: asked(healthy_sandbox, rate) > 1.5 * before, seconds=15)
 
 
 def test_fault_penetration_attack_shows_and_heals(healthy_sandbox):
@@ -141,8 +146,10 @@ def test_fault_uncached_endpoint_shows_and_heals(healthy_sandbox):
     eventually(lambda: (vitals_now(healthy_sandbox).hit_ratio or 1) < 0.60, seconds=30)
     share = f"sum(rate({misses}[6s])) / sum(rate({everything}[6s]))"
     eventually(lambda: asked(healthy_sandbox, share) > 0.95, seconds=10)  # the window may begin before the fault
+    assert "uncached_endpoint" in healthy_sandbox.active_faults()
     healthy_sandbox.heal("uncached_endpoint")
     eventually(lambda: vitals_now(healthy_sandbox).hit_ratio > 0.85, seconds=30)
+    assert healthy_sandbox.active_faults() == {}
 
 
 def test_fault_redis_down_shows_and_heals(healthy_sandbox):
