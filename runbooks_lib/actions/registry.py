@@ -1,0 +1,83 @@
+"""Every action by name. Commands, undos and checks are written as text, so an action can be made from text again."""
+
+from __future__ import annotations
+
+import difflib
+import shlex
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any, cast
+
+import msgspec
+
+from runbooks_lib.actions.action import Action
+from runbooks_lib.actions.plan import Command
+from runbooks_lib.errors import UsageError
+
+#: Name → module and class. Modules are imported when an action is made: most commands need none, or one.
+ACTIONS: Mapping[str, tuple[str, str]] = {
+    "enable_feature": ("flags", "EnableFeature"),
+    "disable_feature": ("flags", "DisableFeature"),
+    "set_percentage": ("flags", "SetPercentage"),
+    "add_to_whitelist": ("flags", "AddToWhitelist"),
+    "remove_from_whitelist": ("flags", "RemoveFromWhitelist"),
+    "roll_back_features": ("flag_sets", "RollBackFeatures"),
+    "fall_back_to_page_cache": ("flag_sets", "FallBackToPageCache"),
+    "restore_features": ("flag_sets", "RestoreFeatures"),
+    "trigger_warming": ("warming", "TriggerWarming"),
+    "remove_warming_lock": ("warming", "RemoveWarmingLock"),
+    "remove_warming_statistics": ("warming", "RemoveWarmingStatistics"),
+    "restore_warming_statistics": ("warming", "RestoreWarmingStatistics"),
+    "clear_pattern": ("clearing", "ClearPattern"),
+    "clear_all": ("clearing", "ClearAll"),
+    "expire_keys": ("expiry", "ExpireKeys"),
+    "reset_throttle": ("throttling", "ResetThrottle"),
+    "tune_redis": ("redis_settings", "TuneRedis"),
+    "back_up": ("backup", "BackUp"),
+}
+
+
+def action_class(name: str) -> type[Any]:
+    """The class of an action.
+
+    Raises:
+        UsageError: there is no such action.
+    """
+    if name not in ACTIONS:
+        close = difflib.get_close_matches(name, ACTIONS, n=1)
+        meant = f"; did you mean {close[0]}?" if close else ""
+        raise UsageError(f"there is no action {name[:80]!r}{meant}", hint=f"actions: {', '.join(ACTIONS)}")
+    module, class_name = ACTIONS[name]
+    return cast("type[Any]", getattr(import_module(f"runbooks_lib.actions.{module}"), class_name))
+
+
+def make_action(name: str, parameters: Mapping[str, Any]) -> Action:
+    """An action with its parameters.
+
+    Args:
+        name: out of ``ACTIONS``.
+        parameters: typed values, or texts as they come from a command line.
+
+    Raises:
+        UsageError: there is no such action, a parameter is missing, unknown, or not what the action takes.
+    """
+    kind = action_class(name)
+    fields = {field.name: field for field in msgspec.inspect.type_info(kind).fields}  # type: ignore[union-attr]
+    unknown = sorted(parameters.keys() - fields.keys())
+    if unknown:
+        raise UsageError(
+            f"{name} takes no parameter {unknown[0][:80]!r}", hint=f"it takes: {', '.join(fields) or 'none'}"
+        )
+    try:
+        return cast("Action", msgspec.convert(dict(parameters), kind, strict=False))
+    except msgspec.ValidationError as error:
+        raise UsageError(f"{name}: {error}", hint=f"it takes: {', '.join(fields) or 'none'}") from error
+
+
+def command_line(command: Command, environment: str, *, confirm: str = "") -> str:
+    """The command that plans this action, ready to paste; nothing in it can be taken for shell syntax."""
+    words = ["runbooks", "change", command.action, "--environment", environment]
+    for name, value in command.parameters.items():
+        text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+        words += ["-p", f"{name}={text}"]
+    return shlex.join([*words, *(["--confirm", confirm] if confirm else [])])
