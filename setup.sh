@@ -46,6 +46,7 @@ servers)
     missing=()
     command -v redis-server >/dev/null || [ -n "${SANDBOX_REDIS_SERVER:-}" ] || missing+=(redis-server)
     { command -v prometheus && command -v promtool; } >/dev/null || [ -n "${SANDBOX_PROMETHEUS:-}" ] || missing+=(prometheus)
+    command -v ssh-keygen >/dev/null || missing+=(openssh-client) # signed approvals
     ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || command -v postgres >/dev/null || missing+=(postgresql)
     [ ${#missing[@]} -gt 0 ] || exit 0
     step "servers: ${missing[*]}"
@@ -57,11 +58,10 @@ servers)
 These servers are needed and are not here: ${missing[*]}
   Debian, Ubuntu   sudo apt-get install --no-install-recommends ${missing[*]}
   macOS            brew install redis prometheus postgresql
-  conda            conda install -c conda-forge redis-server prometheus postgresql
-postgresql is needed by the tests only. Then run the same command again.
+  conda            conda install -c conda-forge redis-server prometheus postgresql openssh
+postgresql is needed by the tests only, openssh-client for signed approvals. Then run the same command again.
 TXT
-        case " ${missing[*]} " in " postgresql ") exit 0 ;; esac
-        exit 1
+        case " ${missing[*]} " in *" redis-server "* | *" prometheus "*) exit 1 ;; esac
     fi
     ;;
 *)
