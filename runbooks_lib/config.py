@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from runbooks_lib.errors import ConfigurationError, UsageError
+from runbooks_lib.redis_urls import LIST_SCHEMES, BadUrlError, parse_many_hosts
 
 FILE_NAME = "runbooks.toml"
 #: Overrides where the file is looked for (the nearest parent folder of the working directory by default).
@@ -50,12 +51,14 @@ class Environment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
     Attributes:
         name: the key under ``[environments]``.
-        redis_url: the cache's Redis with its database number, ``redis://[:password@]host:port/1``.
+        redis_url: the cache's Redis with its database number, ``redis://[:password@]host:port/1``; for Sentinel and a
+            cluster see ``redis_urls``.
         prometheus_url: root of the HTTP API (Prometheus, Thanos, Mimir, VictoriaMetrics).
         site_url: root of the site; ``/metrics`` and ``/api/health/cache`` are read below it.
         database_url: SQLAlchemy URL of the database that holds ``cache_stats``; empty where there is none.
         manage: argument list that runs the site's ``manage.py``; empty where it cannot be reached.
         key_prefix: django-redis ``KEY_PREFIX``; may be empty.
+        key_version: django-redis ``VERSION``: keys begin with ``<key_prefix>:<key_version>:``.
         protected: changes need a reason and somebody else's approval.
         allow_auto: ``confirm="auto"`` is accepted.
         time_scale: the guide's durations are divided by it; 1 on a real site.
@@ -63,6 +66,7 @@ class Environment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
             (``job="shop",cluster="eu"``); empty for all.
         metrics_urls: expositions of further processes (the Celery worker) for the fallback without Prometheus.
         variables_file: ``NAME=value`` lines, a second source for ``${NAME}``.
+        backups: folder of this site's backups; empty means ``backups`` beside ``runbooks.toml``.
         root: folder of ``runbooks.toml``; relative paths and ``manage`` start there.
         secrets: every value that came in as ``${NAME}`` (but ports and paths), longest first, for redaction.
     """
@@ -74,18 +78,25 @@ class Environment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     database_url: str = ""
     manage: tuple[str, ...] = ()
     key_prefix: str = ""
+    key_version: Annotated[int, msgspec.Meta(ge=0)] = 1
     protected: bool = False
     allow_auto: bool = False
     time_scale: Annotated[float, msgspec.Meta(gt=0, le=100_000)] = 1.0
     metrics_selector: str = ""
     metrics_urls: tuple[str, ...] = ()
     variables_file: str = ""
+    backups: str = ""
     root: Path = Path()
     secrets: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         """The name only: URLs hold passwords, and a repr ends up in tracebacks and logs."""
         return f"Environment({self.name!r})"
+
+    @property
+    def backups_folder(self) -> Path:
+        """Where backups are kept."""
+        return self.root / (self.backups or "backups")
 
 
 class Ledger(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -96,6 +107,18 @@ class Ledger(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __repr__(self) -> str:
         """No URL: it may hold a password."""
         return "Ledger(…)"
+
+
+class Approvals(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How approvals are proved, and how long they count.
+
+    Attributes:
+        allowed_signers: as ssh-keygen reads it, relative to ``runbooks.toml``; empty where approvals are not signed.
+        expires: a duration such as ``30m`` or ``8h``.
+    """
+
+    allowed_signers: str = ""
+    expires: Annotated[str, msgspec.Meta(pattern=r"^[1-9]\d{0,4}[smhd]$")] = "1h"
 
 
 class Configuration:
@@ -139,6 +162,32 @@ class Configuration:
         resolved, _ = _resolve(raw, self._variables, where=f"{self.path}: [ledger]", hint="set it, or remove the table")
         ledger = _convert(resolved, Ledger, where=f"{self.path}: [ledger]")
         return ledger.url or f"sqlite:///{self.runs_folder / 'ledger.sqlite3'}"
+
+    @property
+    def allowed_signers(self) -> Path | None:
+        """``[approvals] allowed_signers``: whose SSH keys may approve; None where approvals are not signed.
+
+        Raises:
+            ConfigurationError: ``[approvals]`` is wrong or names a missing variable.
+        """
+        named = self._approvals.allowed_signers
+        return (self.root / named).resolve() if named else None
+
+    @property
+    def approval_seconds(self) -> float:
+        """``[approvals] expires``: how long an approval counts; an hour unless it is set.
+
+        Raises:
+            ConfigurationError: ``[approvals]`` is wrong or names a missing variable.
+        """
+        expires = self._approvals.expires
+        return float(expires[:-1]) * {"s": 1, "m": 60, "h": 3600, "d": 86_400}[expires[-1]]
+
+    @property
+    def _approvals(self) -> Approvals:
+        where = f"{self.path}: [approvals]"
+        resolved, _ = _resolve(self._document.get("approvals", {}), self._variables, where=where, hint="set it")
+        return _convert(resolved, Approvals, where=where)
 
     def environment(self, name: str) -> Environment:
         """One environment with all its variables resolved.
@@ -219,7 +268,7 @@ def _nearest(folder: Path) -> Path:
 
 
 def _check_top_level(document: Mapping[str, Any], path: Path) -> None:
-    known = {"environments", "contacts", "notify", "ledger"}
+    known = {"environments", "contacts", "notify", "ledger", "approvals"}
     unknown = sorted(document.keys() - known)
     if unknown:
         raise ConfigurationError(f"{path}: unknown table [{unknown[0]}]", hint=f"known are: {', '.join(sorted(known))}")
@@ -311,9 +360,20 @@ def _check_urls(environment: Environment, where: str) -> None:
                 raise ConfigurationError(f"{where}: {key} must begin with one of {', '.join(schemes)}")
             if value.startswith(("http://", "https://", "redis://", "rediss://")) and not _is_url(value):
                 raise ConfigurationError(f"{where}: {key} is not a URL", hint=f"expected is {_EXPECTED}")
+    _check_many_hosts(environment.redis_url, where)
     if environment.database_url and "://" not in environment.database_url:
         raise ConfigurationError(
             f"{where}: database_url must be an SQLAlchemy URL such as sqlite:////path or postgresql://…"
         )
     if environment.manage and not environment.manage[-1].endswith("manage.py"):
         raise ConfigurationError(f"{where}: manage must end in manage.py, not {environment.manage[-1]!r}")
+
+
+def _check_many_hosts(redis_url: str, where: str) -> None:
+    """The list of hosts of Sentinel or of a cluster; other URLs pass."""
+    if redis_url.partition("://")[0] in LIST_SCHEMES:
+        try:
+            parse_many_hosts(redis_url)
+        except BadUrlError as error:
+            # The chain is cut, as nothing of the URL may be shown.
+            raise ConfigurationError(f"{where}: {error.message}", hint=error.hint) from None

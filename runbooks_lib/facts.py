@@ -13,11 +13,43 @@ from runbooks_lib.model import Provenance
 
 
 @dataclass(frozen=True, slots=True)
-class RedisServer:
-    """Does Redis answer, and how does it stand?
+class RedisNode:
+    """One primary of the site's Redis.
 
     Attributes:
+        shown: host and port.
+        role: ``master`` or ``slave``.
         latency_seconds: round trip of one PING, the best of three.
+        used_memory_bytes: as Redis accounts it.
+        maxmemory_bytes: 0 means no limit.
+        keys_count: keys in the configured database.
+        evicted_per_second: None when only one INFO read was possible.
+        replicas_count: replicas that are connected.
+        replica_lag_seconds: of the replica that is furthest behind; None without replicas, or when not told.
+    """
+
+    shown: str
+    role: str
+    latency_seconds: float
+    used_memory_bytes: int
+    maxmemory_bytes: int
+    keys_count: int
+    evicted_per_second: float | None
+    replicas_count: int = 0
+    replica_lag_seconds: float | None = None
+
+    @property
+    def used_ratio(self) -> float | None:
+        """used_memory / maxmemory; None without a limit."""
+        return self.used_memory_bytes / self.maxmemory_bytes if self.maxmemory_bytes > 0 else None
+
+
+@dataclass(frozen=True, slots=True)
+class RedisServer:
+    """Does Redis answer, and how does it stand? On a cluster: all primaries together, and each in ``nodes``.
+
+    Attributes:
+        latency_seconds: round trip of one PING, the best of three; of the slowest primary.
         version: ``redis_version``.
         role: ``master`` or ``slave``.
         uptime_seconds: since the server started; counters start there too.
@@ -28,6 +60,7 @@ class RedisServer:
         keys_count: keys in the configured database.
         loading: the server is loading its data set.
         warnings: what an operator should know (no password needed, a value that wrapped).
+        nodes: one entry for each primary; a single server has one.
     """
 
     latency_seconds: float
@@ -42,6 +75,19 @@ class RedisServer:
     loading: bool
     provenance: Provenance
     warnings: tuple[str, ...] = ()
+    nodes: tuple[RedisNode, ...] = ()
+
+    @property
+    def fullest(self) -> RedisNode | None:
+        """The primary with the least headroom; None where there is only one, or where one has no limit."""
+        if len(self.nodes) < 2 or any(node.used_ratio is None for node in self.nodes):
+            return None
+        return max(self.nodes, key=lambda node: node.used_ratio or 0.0)
+
+    @property
+    def without_limit(self) -> tuple[RedisNode, ...]:
+        """The primaries that have no maxmemory."""
+        return tuple(node for node in self.nodes if node.maxmemory_bytes <= 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -353,6 +399,57 @@ class Flags:
     """All feature flags at one moment."""
 
     flags: tuple[Flag, ...]
+    provenance: Provenance
+
+
+@dataclass(frozen=True, slots=True)
+class FlagService:
+    """A site's flag service, asked in a fresh process.
+
+    Attributes:
+        flags: all of them.
+        tables: the SQL tables that it asked; empty where it asked none, so that the flags are kept elsewhere.
+        methods: what it offers, by name.
+        copy_seconds: how long each process keeps a copy of the flags; None where the site does not say.
+        whitelisted: whether the user that was asked for is listed; None where it was not asked or cannot be told.
+    """
+
+    flags: tuple[Flag, ...]
+    tables: tuple[str, ...]
+    methods: tuple[str, ...]
+    copy_seconds: float | None
+    whitelisted: bool | None
+    provenance: Provenance
+
+    def named(self, feature: str) -> Flag | None:
+        """The flag with that name; None where the site has no such feature."""
+        return next((flag for flag in self.flags if flag.feature == feature), None)
+
+
+@dataclass(frozen=True, slots=True)
+class WarmingPermission:
+    """May the site warm? By its settings (None where they do not say), by its flag, and is there a command for it?"""
+
+    enabled: bool | None
+    flag: Flag
+    has_command: bool
+    provenance: Provenance
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerTask:
+    """One task that a Celery worker is working on."""
+
+    worker: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerTasks:
+    """What the Celery workers that answered are working on; a worker that did not answer is not counted."""
+
+    workers_count: int
+    tasks: tuple[WorkerTask, ...]
     provenance: Provenance
 
 

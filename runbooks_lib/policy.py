@@ -11,6 +11,7 @@ Two kinds of time are kept apart on purpose:
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, replace
 
 from runbooks_lib.model import Status
@@ -155,3 +156,36 @@ def policy_for(time_scale: float = 1.0) -> Policy:
         raise ValueError(f"time_scale must be over 0, not {time_scale}")
     base = Policy()
     return replace(base, time_scale=time_scale, **{name: getattr(base, name) / time_scale for name in _SCALED})
+
+
+@dataclass(frozen=True, slots=True)
+class GuideSettings:
+    """The guide's settings for Redis and Django, in their own words and units. None of them is scaled."""
+
+    maxmemory: str = "4gb"
+    maxmemory_policy: str = "allkeys-lru"
+    timeout_seconds: int = 300
+    tcp_keepalive_seconds: int = 60
+
+    backend: str = "django_redis.cache.RedisCache"
+    client_class: str = "django_redis.client.DefaultClient"
+    compressor: str = "django_redis.compressors.zlib.ZlibCompressor"
+    max_connections: int = 100
+    retry_on_timeout: bool = True
+    key_prefix: str = "django"
+    throttle_classes: tuple[str, ...] = ("common.throttling.AnonRateThrottle", "common.throttling.UserRateThrottle")
+    anon_rate: str = "100/hour"
+    user_rate: str = "1000/hour"
+    warming_interval_seconds: int = 3600
+
+
+GUIDE = GuideSettings()
+
+_PERIOD_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+_RATE = re.compile(r"\s*(\d{1,9})\s*/\s*([smhd])")
+
+
+def allowance(rate: object) -> tuple[int, int] | None:
+    """A rate of REST framework as (requests, seconds): ``100/hour`` → (100, 3600); None for what is none."""
+    match = _RATE.match(rate) if isinstance(rate, str) else None
+    return None if match is None else (int(match[1]), _PERIOD_SECONDS[match[2]])

@@ -23,7 +23,7 @@ _URL_PASSWORD = re.compile(r"(://[^\s/:@]*:)[^\s/\"'<>]+@")
 #: A name alone before the ``@`` may be a token.
 _URL_TOKEN = re.compile(r"(://)[^\s/:@\"'<>]+@")
 _QUERY_SECRET = re.compile(
-    r"([?&;](?:password|passwd|pwd|token|access_token|api_key|apikey|secret)=)[^&;\s#\"']+", re.IGNORECASE
+    r"([?&;](?:\w{1,40}_)?(?:password|passwd|pwd|token|api_?key|secret)=)[^&;\s#\"']+", re.IGNORECASE
 )
 _BEARER = re.compile(r"(\bbearer\s+)[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE)
 _BASIC = re.compile(r"(\bauthorization\b['\"]?\s*[:=]\s*['\"]?basic\s+)[A-Za-z0-9+/=]+", re.IGNORECASE)

@@ -5,6 +5,16 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 _NO_VALUE = "no value"
+_REDIS_UNITS = {
+    "": 1,
+    "b": 1,
+    "k": 1000,
+    "kb": 1024,
+    "m": 1000**2,
+    "mb": 1024**2,
+    "g": 1000**3,
+    "gb": 1024**3,
+}
 
 
 def now() -> datetime:
@@ -100,3 +110,16 @@ def clock(moment: datetime | None) -> str:
 def timestamp(moment: datetime | None) -> str:
     """A UTC moment to the second: ``2026-11-22 02:14:07Z``."""
     return "not known" if moment is None else f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z"
+
+
+def parse_redis_size(text: str) -> int | None:
+    """Bytes of a size as Redis reads it: ``4gb`` is 4 × 1024³, ``4g`` is 4 × 1000³; None for what is no size.
+
+    Redis itself would also take a blank for 0 and a number beyond 2⁶⁴ for 2⁶⁴ - 1; neither is meant.
+    """
+    number = text.lower().rstrip("bgkm")
+    unit = text.lower()[len(number) :]
+    if not (number.isascii() and number.isdecimal()) or unit not in _REDIS_UNITS:
+        return None
+    value = int(number[:20]) * _REDIS_UNITS[unit]
+    return value if value < 2**63 else None

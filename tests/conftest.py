@@ -3,7 +3,11 @@
 import sys
 from pathlib import Path
 
+import pytest
+
 TESTS = Path(__file__).parent
 sys.path[:0] = [str(TESTS), str(TESTS.parent)]
 
 pytest_plugins = sorted(path.stem for path in TESTS.glob("*_fixtures.py"))
+# Some of them import others; pytest must know all before it imports the first.
+pytest.register_assert_rewrite(*pytest_plugins)

@@ -123,7 +123,7 @@ def redis_server(tmp_path_factory) -> Iterator[Callable[..., RunningRedis]]:
     """Starts redis-servers: ``redis_server("--maxmemory", "4mb", password="…", tls=True)``. They end with the module."""
     running: list[RunningRedis] = []
 
-    def start(*options: str, password: str = "", tls: bool = False) -> RunningRedis:
+    def start(*options: str, password: str = "", tls: bool = False, configuration: Path | None = None) -> RunningRedis:
         folder = tmp_path_factory.mktemp("redis")
         port = free_port()
         ports = ["--port", str(port)]
@@ -131,7 +131,8 @@ def redis_server(tmp_path_factory) -> Iterator[Callable[..., RunningRedis]]:
             make_certificate(folder)
             ports = ["--port", "0", "--tls-port", str(port), "--tls-auth-clients", "no"]
             ports += ["--tls-cert-file", "cert.pem", "--tls-key-file", "key.pem", "--tls-ca-cert-file", "cert.pem"]
-        command = [binary("redis-server"), *ports, "--bind", HOST, "--dir", str(folder), "--appendonly", "no"]
+        file = [str(configuration)] if configuration else []
+        command = [binary("redis-server"), *file, *ports, "--bind", HOST, "--dir", str(folder), "--appendonly", "no"]
         command += ["--save", "", *(["--requirepass", password] if password else []), *options]
         server = RunningRedis(_spawn(command, folder), port, folder, password, folder if tls else None)
         running.append(server)

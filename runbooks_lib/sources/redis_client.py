@@ -10,6 +10,7 @@ is repeated by ``read``, as a whole, on a new connection; whoever writes uses ``
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -24,6 +25,7 @@ from redis.retry import Retry
 
 from runbooks_lib.config import Environment
 from runbooks_lib.errors import SourceError
+from runbooks_lib.model import Kind
 from runbooks_lib.redaction import redact
 from runbooks_lib.sources.redis_errors import explain, needs_no_password
 from runbooks_lib.sources.together import within
@@ -31,7 +33,6 @@ from runbooks_lib.sources.together import within
 T = TypeVar("T")
 
 SUPPORTED_SCHEMES = ("redis", "rediss", "unix")
-LATER_SCHEMES = ("sentinel", "rediscluster")
 #: Of the options that a URL may carry only these are taken over: timeouts, retries and decoding are decided here.
 _URL_OPTIONS = ("host", "port", "db", "username", "password", "path", "connection_class")
 
@@ -45,12 +46,14 @@ class Address:
         database: number of the database.
         tls: the connection is encrypted.
         options: for ``redis.ConnectionPool``; may hold a password and is kept out of the repr.
+        announced_by: the Sentinel or the cluster node that named this place; empty where ``redis_url`` names it.
     """
 
     shown: str
     database: int
     tls: bool
     options: dict[str, Any]
+    announced_by: str = ""
 
     def __repr__(self) -> str:
         """Without the options: they may hold a password."""
@@ -73,31 +76,36 @@ class Address:
 
 
 def address_of(environment: Environment) -> Address:
-    """The place that ``redis_url`` names.
+    """The one place that ``redis_url`` names; see ``redis_topology.locate`` for URLs with several hosts.
 
     Raises:
         SourceError: the scheme is not supported, or the URL cannot be understood. The URL itself is never shown.
     """
-    scheme = environment.redis_url.partition("://")[0]
-    if scheme in LATER_SCHEMES:
-        raise _bad_url(
-            f"redis_url begins with {scheme}://, which this release cannot read",
-            "give the primary's address as redis://host:port/database; Sentinel and Cluster come in a later release",
-        )
+    return address_from(environment.redis_url)
+
+
+def address_from(url: str) -> Address:
+    """The place that a ``redis://``, ``rediss://`` or ``unix://`` URL names.
+
+    Raises:
+        SourceError: the scheme is another one, or the URL cannot be understood. The URL itself is never shown.
+    """
+    scheme = url.partition("://")[0]
     if scheme not in SUPPORTED_SCHEMES:
-        raise _bad_url("redis_url has a scheme that is not known", "begin it with redis://, rediss:// or unix://")
+        hint = "begin it with redis://, rediss://, unix://, sentinel:// or rediscluster://"
+        raise bad_url("redis_url has a scheme that is not known", hint)
     try:
-        parsed = parse_url(environment.redis_url)  # type: ignore[no-untyped-call]
-        path = unquote(urlsplit(environment.redis_url).path).strip("/")
+        parsed = parse_url(url)  # type: ignore[no-untyped-call]
+        path = unquote(urlsplit(url).path).strip("/")
     except ValueError:
         # The parser's own words are dropped, and the chain is cut: they can hold a part of the password.
-        raise _bad_url(
+        raise bad_url(
             "redis_url cannot be understood: host, port and the number of a database are expected",
             "write special characters of the password percent-encoded (@ as %40, / as %2F, : as %3A)",
         ) from None
     if scheme != "unix" and path and not path.isdecimal():
         # redis-py would silently read database 0.
-        raise _bad_url("redis_url does not end in a database number", "end it in /0, /1, …; django-redis often uses /1")
+        raise bad_url("redis_url does not end in a database number", "end it in /0, /1, …; django-redis often uses /1")
     options = {key: value for key, value in parsed.items() if key in _URL_OPTIONS or key.startswith("ssl_")}
     options.setdefault("db", 0)
     shown = options.get("path") or f"{options.get('host', 'localhost')}:{options.get('port', 6379)}"
@@ -125,11 +133,24 @@ def client_for(address: Address, *, connect_seconds: float, reply_seconds: float
         retry=Retry(NoBackoff(), 0),
         max_connections=1,
         health_check_interval=0,
+        redis_connect_func=_settled if address.tls else None,
         driver_info=None,  # CLIENT SETINFO would cost two round trips, and a denied one is written to the ACL log
     )
     client = redis.Redis(connection_pool=pool)
     client.response_callbacks.clear()
     return client
+
+
+def _settled(connection: Any) -> None:
+    """Log in, and take one reply.
+
+    With TLS 1.3 the server's session tickets lie unread on a new connection until something is read, and redis-py,
+    which looks for unread data, now and then calls such a connection "not ready".
+    """
+    connection.on_connect()
+    connection.send_command("PING")
+    with contextlib.suppress(exceptions.ResponseError, exceptions.BusyLoadingError):
+        connection.read_response()
 
 
 def ask(client: redis.Redis, *command: str | bytes | int) -> object:
@@ -156,9 +177,7 @@ def read(address: Address, work: Callable[[redis.Redis], T], *, seconds: float) 
     except (exceptions.RedisError, OSError, UnicodeError) as error:  # UnicodeError: a host name that cannot be one
         for client in open_clients:
             client.connection_pool.disconnect()
-        problem = explain(error, shown=address.shown, tls=address.tls, database=address.database, seconds=seconds)
-        message, hint = (redact(text, address.secrets) for text in (problem.message, problem.hint))
-        raise SourceError(message, source="redis", hint=hint, kind=problem.kind) from error
+        raise explained(error, address, seconds) from error
 
 
 def _attempts(address: Address, work: Callable[[redis.Redis], T], seconds: float, open_clients: list[redis.Redis]) -> T:
@@ -197,5 +216,22 @@ def _is_broken_connection(error: exceptions.ConnectionError) -> bool:
     return not isinstance(error, refusals) and not never_made
 
 
-def _bad_url(message: str, hint: str) -> SourceError:
+def explained(error: BaseException, address: Address, seconds: float) -> SourceError:
+    """A failure of redis-py in the operator's words, without secrets.
+
+    Args:
+        error: what was raised.
+        address: who was asked.
+        seconds: the deadline of the whole read; single waits had half of it.
+    """
+    problem = explain(error, shown=address.shown, tls=address.tls, database=address.database, seconds=seconds)
+    message, hint = (redact(text, address.secrets) for text in (problem.message, problem.hint))
+    if address.announced_by and problem.kind is Kind.ABSENT:
+        message += f" (announced by {address.announced_by})"
+        hint += "; can this announced address be reached from here? (cluster-announce-ip, sentinel announce-ip)"
+    return SourceError(message, source="redis", hint=hint, kind=problem.kind)
+
+
+def bad_url(message: str, hint: str) -> SourceError:
+    """``redis_url`` cannot be used."""
     return SourceError(message, source="redis", hint=f"{hint} (runbooks.toml)")

@@ -11,6 +11,7 @@ from redis import exceptions
 
 from runbooks_lib.model import Kind
 from runbooks_lib.redaction import one_line
+from runbooks_lib.sources.redis_tls_errors import TLS_FILES, TLS_SAID
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +23,9 @@ class Problem:
     kind: Kind
 
 
-#: The read-only rights that this release needs, for hints.
+#: The rights that triage needs, for hints; ``redis_rights`` has those of all runbooks.
 NEEDED_RIGHTS = "+ping +info +select +scan +hlen +hgetall +pttl"
+CLUSTER_RIGHTS = "+cluster|slots +cluster|info"
 _LOOK_AT_THE_HOST = "look at the server's log and at the load of its host"
 
 _UNPROTECTED = r"without any password configured|no password is set"
@@ -51,19 +53,19 @@ _SAID: tuple[tuple[str, str, str, Kind], ...] = (
     (
         r"unknown command ['`\"]?HELLO",
         "Redis at {shown} does not know HELLO: it is older than 6, or a proxy stands in front",
-        "nothing in this release needs HELLO: is another client configured by the URL's options?",
+        "nothing here sends HELLO: is another client configured by the URL's options?",
         Kind.WRONG,
     ),
     (
         r"run the '(?P<command>[^']+)' command",
         "Redis at {shown} does not allow the command {command} to this user",
-        f"ask for these rights: {NEEDED_RIGHTS} (ACL SETUSER)",
+        f"ask for these rights: {NEEDED_RIGHTS}, on a cluster also {CLUSTER_RIGHTS} (ACL SETUSER)",
         Kind.DENIED,
     ),
     (
         r"NOPERM|[Nn]o permissions to access",
-        "Redis at {shown} does not allow this user to read cache_warming_stats or the warming locks",
-        "ask for the key patterns ~cache_warming_stats ~cache_warming_lock:* (ACL SETUSER)",
+        "Redis at {shown} does not allow this user to read some of these keys",
+        "ask for the key patterns ~cache_warming_stats ~cache_warming_lock:* for triage, ~* for all (ACL SETUSER)",
         Kind.DENIED,
     ),
     (
@@ -81,7 +83,7 @@ _SAID: tuple[tuple[str, str, str, Kind], ...] = (
     (
         r"SELECT is not allowed in cluster mode",
         "Redis at {shown} is a cluster node, which has no database {database}",
-        "a cluster has database 0 only; this release reads one node, clusters come later",
+        "a cluster has database 0 only: give it as rediscluster://{shown} in redis_url, and the site the same database",
         Kind.WRONG,
     ),
     (
@@ -93,7 +95,10 @@ _SAID: tuple[tuple[str, str, str, Kind], ...] = (
     (
         r"READONLY|read only replica",
         "Redis at {shown} is a read-only replica",
-        "point redis_url at the primary; did a failover happen?",
+        (
+            "point redis_url at the primary, or let it name Sentinel (sentinel://…) or the cluster (rediscluster://…); "
+            "if it does, a failover just happened: run this again"
+        ),
         Kind.WRONG,
     ),
     (
@@ -109,39 +114,55 @@ _SAID: tuple[tuple[str, str, str, Kind], ...] = (
         Kind.FAULTY,
     ),
     (
+        r"unknown command ['`\"]?SELECT",
+        "Redis at {shown} does not know databases: the command SELECT is missing",
+        "if a Sentinel listens there: sentinel://{shown}/{database}?service=<name>; a proxy may want database 0",
+        Kind.WRONG,
+    ),
+    (
         r"unknown command ['`\"]?(?P<command>[A-Za-z]+)",
         "Redis at {shown} does not offer the command {command}",
         "a managed service or a proxy may block it, or it was renamed (rename-command)",
         Kind.WRONG,
     ),
     (
-        r"MASTERDOWN|CLUSTERDOWN",
-        "Redis at {shown} cannot answer for this data: it is a replica without its primary, or a cluster that is down",
-        "point redis_url at the primary; clusters come in a later release",
+        r"MASTERDOWN",
+        "Redis at {shown} is a replica that has lost its primary, and answers nothing",
+        "point redis_url at the primary, or at Sentinel: sentinel://host:port/database?service=<name>",
         Kind.FAULTY,
     ),
     (
-        r"\bMOVED \d|\bASK \d",
-        "Redis at {shown} cannot answer for this data: it is one node of a cluster",
-        "point redis_url at the primary; clusters come in a later release",
+        r"CLUSTERDOWN|Hash slot not served",
+        "the cluster of Redis at {shown} is down, or nobody serves the slot of this data",
+        "look at: redis-cli --cluster check {shown}; bring the missing primary back, or let its replica take over",
+        Kind.FAULTY,
+    ),
+    (
+        r"\bMOVED \d|\bASK \d|MovedError|AskError",
+        "Redis at {shown} does not hold this data: another node of its cluster does",
+        (
+            "give the cluster as rediscluster://{shown} in redis_url; if it is given so, slots moved meanwhile "
+            "(failover or resharding): run this again"
+        ),
         Kind.WRONG,
     ),
     (
-        r"CERTIFICATE_VERIFY_FAILED.*(?:mismatch|not valid for)",
-        "the certificate of Redis at {shown} is for another name",
-        "use the name in the certificate as host in redis_url",
+        r"CROSSSLOT|TRYAGAIN",
+        "Redis at {shown} is a cluster node, and the keys of one command do not lie together",
+        "if slots are being moved, run this again when that has ended (redis-cli --cluster check {shown})",
         Kind.WRONG,
     ),
     (
-        r"CERTIFICATE_VERIFY_FAILED",
-        "the certificate of Redis at {shown} is not trusted: self-signed, of a private authority, or expired",
-        "add ?ssl_ca_certs=/path/ca.pem to redis_url; do not turn verification off",
+        r"cluster support disabled",
+        "Redis at {shown} is not a node of a cluster",
+        "give it as redis://{shown}/0 in redis_url, with the number of its database at the end",
         Kind.WRONG,
     ),
+    *TLS_SAID,
     (
-        r"WRONG_VERSION_NUMBER|wrong version number|record layer failure|UNEXPECTED_EOF|SSL",
-        "Redis at {shown} does not complete a TLS handshake",
-        "does this port speak TLS? a plain Redis port needs redis:// instead of rediss://",
+        r"^\w+ Connection (?:not ready|has data)",
+        "what answers at {shown} speaks before it is asked, so it is not a Redis server",
+        "correct host and port in redis_url: another service listens there",
         Kind.WRONG,
     ),
     (
@@ -210,24 +231,24 @@ def needs_no_password(error: BaseException) -> bool:
 def _timed_out(error: BaseException, shown: str, *, tls: bool, seconds: float) -> Problem:
     if "connecting" in str(error) and tls:
         return Problem(
-            f"no TLS connection with Redis at {shown} within {seconds / 2:g} s",
-            "does this port speak TLS? a plain Redis port never answers: try redis://; else look for a firewall",
+            f"no TLS connection with Redis at {shown} within {seconds / 2:.3g} s",
+            "does this port speak TLS? a plain Redis port never answers: try redis:// (no tls=true); else: firewall?",
             Kind.ABSENT,
         )
     if "connecting" in str(error):
         return Problem(
-            f"no connection with Redis at {shown} within {seconds / 2:g} s",
+            f"no connection with Redis at {shown} within {seconds / 2:.3g} s",
             "is the host up, and does a firewall drop packets between it and here? do you need a VPN or a tunnel?",
             Kind.ABSENT,
         )
     if isinstance(error, exceptions.TimeoutError):
         return Problem(
-            f"Redis at {shown} accepted the connection and then did not answer for {seconds / 2:g} s",
+            f"Redis at {shown} accepted the connection and then did not answer for {seconds / 2:.3g} s",
             f"one slow command, a fork or a stopped process blocks it for everybody: {_LOOK_AT_THE_HOST}",
             Kind.ABSENT,
         )
     return Problem(
-        f"Redis at {shown} gave no complete answer within {seconds:g} s",
+        f"Redis at {shown} gave no complete answer within {seconds:.3g} s",
         "the name lookup hangs, or the answer arrives in drops: look at DNS and at the network in between",
         Kind.ABSENT,
     )
@@ -236,7 +257,7 @@ def _timed_out(error: BaseException, shown: str, *, tls: bool, seconds: float) -
 def _not_connected(error: BaseException, shown: str, *, tls: bool) -> Problem | None:
     """The connection was not made or broke; None when it is something else."""
     causes = tuple(_chain(error))
-    for raised, message, hint, kind in _SYSTEM:
+    for raised, message, hint, kind in (*(TLS_FILES if tls else ()), *_SYSTEM):
         if any(isinstance(cause, raised) for cause in causes):
             return Problem(message.format(shown=shown), hint, kind)
     if not isinstance(error, (exceptions.ConnectionError, OSError)):
@@ -247,7 +268,11 @@ def _not_connected(error: BaseException, shown: str, *, tls: bool) -> Problem | 
             "check the route to it",
             Kind.ABSENT,
         )
-    wanted = "is this a port with TLS? then use rediss://" if not tls else "does the server want a client certificate?"
+    wanted = (
+        "if the server wants a client certificate, add &ssl_certfile=…&ssl_keyfile=… to redis_url"
+        if tls
+        else "if this is a port with TLS, use rediss:// (or tls=true)"
+    )
     return Problem(f"Redis at {shown} closed the connection", f"{wanted}; else {_LOOK_AT_THE_HOST}", Kind.WRONG)
 
 

@@ -1,7 +1,7 @@
-"""The primaries of a site's Redis, with reading commands only: one for a single server or behind Sentinel, several for a
-cluster.
+"""The primaries of a site's Redis, with reading commands only.
 
-::
+There is one of a single server or behind Sentinel, several of a cluster::
+
 
     with open_nodes(environment) as nodes:
         for node in nodes:
@@ -14,43 +14,29 @@ itself flagged it as reading (see ``redis_commands``).
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from redis import exceptions
 
 from runbooks_lib.config import Environment
-from runbooks_lib.errors import SourceError
-from runbooks_lib.redaction import redact
-from runbooks_lib.sources.redis_client import Address, address_of, ask, client_for
+from runbooks_lib.sources.redis_client import Address, ask, client_for, explained
 from runbooks_lib.sources.redis_commands import ReadingCommands
-from runbooks_lib.sources.redis_errors import explain
+from runbooks_lib.sources.redis_errors import needs_no_password
+from runbooks_lib.sources.redis_topology import Topology, index_for, locate
 
 if TYPE_CHECKING:
     import redis
 
+__all__ = ["Nodes", "ReadNode", "Topology", "explained", "index_for", "open_nodes"]
+
+T = TypeVar("T")
+
 Reply = object
-Command = tuple[str | bytes | int, ...]
+Command = Sequence[str | bytes | int]
 CONNECT_SECONDS = 2.0
 REPLY_SECONDS = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class Topology:
-    """Where the data lies.
-
-    Attributes:
-        kind: ``standalone``, ``sentinel`` (one primary, found through Sentinel) or ``cluster``.
-        primaries: one address for each part of the data, in a stable order.
-        slots: of a cluster: (first, last, index into ``primaries``), both ends included; else empty.
-    """
-
-    kind: Literal["standalone", "sentinel", "cluster"]
-    primaries: tuple[Address, ...]
-    slots: tuple[tuple[int, int, int], ...] = ()
 
 
 class ReadNode:
@@ -83,9 +69,7 @@ class ReadNode:
             RefusedError: the command is not one that only reads; nothing was sent.
             SourceError: Redis cannot be reached, or answered with an error (its ``kind`` says which).
         """
-        with self._explained():
-            self._commands.require(command)
-            return self._send(*command)
+        return self._connected(lambda: self._send(*self._commands.require(command)))
 
     def ask_many(self, commands: Sequence[Command]) -> list[Reply]:
         """The raw replies to reading commands that are sent in one go.
@@ -98,21 +82,7 @@ class ReadNode:
             RefusedError: a command is not one that only reads; nothing was sent.
             SourceError: Redis cannot be reached, or the connection broke.
         """
-        with self._explained():
-            for command in commands:
-                self._commands.require(command)
-            if not commands:
-                return []
-            connection = self._opened().connection_pool.get_connection()
-            try:
-                connection.send_packed_command(connection.pack_commands(commands))
-                return [_reply(connection) for _ in commands]
-            except BaseException:
-                # Replies that nobody took would be taken for those of the next commands.
-                connection.disconnect()
-                raise
-            finally:
-                self._opened().connection_pool.release(connection)
+        return self._connected(lambda: self._send_many([self._commands.require(command) for command in commands]))
 
     def close(self) -> None:
         """Close the connection; a later question opens it again."""
@@ -125,22 +95,47 @@ class ReadNode:
             self._client = client_for(self.address, connect_seconds=CONNECT_SECONDS, reply_seconds=self._seconds)
         return self._client
 
-    def _send(self, *command: str | bytes | int) -> Reply:
-        return ask(self._opened(), *command)
+    def _send(self, *words: str | bytes | int) -> Reply:
+        return ask(self._opened(), *words)
 
-    @contextlib.contextmanager
-    def _explained(self) -> Iterator[None]:
+    def _send_many(self, commands: Sequence[tuple[bytes | int, ...]]) -> list[Reply]:
+        if not commands:
+            return []
+        pool = self._opened().connection_pool
+        connection = pool.get_connection()
         try:
-            yield
+            packed = connection.pack_commands(commands)  # type: ignore[no-untyped-call]  # redis-py types only its wrappers
+            connection.send_packed_command(packed)  # type: ignore[no-untyped-call]
+            return [_reply(connection) for _ in commands]
+        except BaseException:
+            # Replies that nobody took would be taken for those of the next commands.
+            connection.disconnect()  # type: ignore[no-untyped-call]
+            raise
+        finally:
+            pool.release(connection)
+
+    def _connected(self, work: Callable[[], T]) -> T:
+        """Carry out a read; a failure is told in plain words."""
+        try:
+            try:
+                return work()
+            except exceptions.ConnectionError as error:
+                if not (self.address.has_password and needs_no_password(error)):
+                    raise
+                # Nothing but AUTH was sent; the site's own client may well be let in without.
+                self.close()
+                self.address = self.address.without_password()
+                return work()
         except (exceptions.RedisError, OSError, UnicodeError) as error:
-            raise explained(error, self.address, self._seconds) from error
+            waited = CONNECT_SECONDS if "connecting" in str(error) else self._seconds
+            raise explained(error, self.address, 2 * waited) from error
 
 
 class Nodes:
     """All primaries of one environment. Made by ``open_nodes``; close it, or use it in a ``with`` statement.
 
     Attributes:
-        topology: where the data lies.
+        topology: where the data lies, with warnings on it.
         database: the database's number; always 0 on a cluster.
     """
 
@@ -155,7 +150,7 @@ class Nodes:
     def __len__(self) -> int:
         return len(self._nodes)
 
-    def __enter__(self) -> Nodes:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -178,39 +173,17 @@ class Nodes:
             node.close()
 
 
-def index_for(topology: Topology, key: bytes) -> int:
-    """Which of the primaries holds the key?
-
-    Raises:
-        SourceError: a cluster has no node for the key's slot.
-    """
-    if topology.kind != "cluster":
-        return 0
-    from redis.crc import key_slot
-
-    slot = key_slot(key)
-    for first, last, index in topology.slots:
-        if first <= slot <= last:
-            return index
-    raise SourceError(
-        f"no primary of the cluster serves slot {slot}", source="redis", hint="look at: redis-cli cluster info"
-    )
-
-
 def open_nodes(environment: Environment) -> Nodes:
     """The primaries that ``redis_url`` leads to.
+
+    A single server is not contacted before it is asked something; Sentinel and a cluster are asked at once where the
+    data lies. That is not asked again: after a failover the nodes answer with an error that says so, and whoever opens
+    them anew gets the new primaries.
 
     Raises:
         SourceError: the URL is not understood, or Sentinel or the cluster could not be asked.
     """
-    return Nodes(Topology("standalone", (address_of(environment),)))
-
-
-def explained(error: BaseException, address: Address, seconds: float) -> SourceError:
-    """A failure of redis-py in the operator's words, without secrets."""
-    problem = explain(error, shown=address.shown, tls=address.tls, database=address.database, seconds=seconds)
-    message, hint = (redact(text, address.secrets) for text in (problem.message, problem.hint))
-    return SourceError(message, source="redis", hint=hint, kind=problem.kind)
+    return Nodes(locate(environment))
 
 
 def _reply(connection: redis.Connection) -> Reply:

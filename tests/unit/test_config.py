@@ -206,3 +206,32 @@ def test_variable_before_the_at_of_a_url_is_a_secret_whatever_its_name(tmp_path)
     text = MINIMAL.replace("${PW}", "${CODE}").replace("6379", "${NUMBER}")
     loaded = config.load(write(tmp_path, text), {"CODE": "4711", "NUMBER": "6379"})
     assert loaded.environment("site").secrets == ("4711",)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("", 3600), ('expires = "90s"', 90), ('expires = "8h"', 28_800), ('expires = "2d"', 172_800)]
+)
+def test_approvals_expire_after_an_hour_or_as_configured(tmp_path, text, seconds):
+    """Durations as everywhere."""
+    loaded = config.load(write(tmp_path, f"{MINIMAL}[approvals]\n{text}\n"), {})
+
+    assert loaded.approval_seconds == seconds
+    assert loaded.allowed_signers is None
+
+
+def test_approvals_allowed_signers_lie_beside_the_file(tmp_path):
+    """A relative path does not depend on where the command is started."""
+    loaded = config.load(write(tmp_path, f'{MINIMAL}[approvals]\nallowed_signers = "keys/allowed_signers"\n'), {})
+
+    assert loaded.allowed_signers == tmp_path / "keys" / "allowed_signers"
+
+
+@pytest.mark.parametrize(
+    "text", ['expires = "soon"', 'expires = "0h"', "expires = 5", 'expire = "1h"', "allowed_signers = 1"]
+)
+def test_approvals_that_mean_nothing_are_refused(tmp_path, text):
+    """An unknown key as well: a typo must not switch signatures off."""
+    loaded = config.load(write(tmp_path, f"{MINIMAL}[approvals]\n{text}\n"), {})
+
+    with pytest.raises(ConfigurationError, match=r"\[approvals\]"):
+        _ = (loaded.approval_seconds, loaded.allowed_signers)

@@ -37,6 +37,7 @@ def test_redact_a_secret_with_quotes_inside_json_is_replaced():
         ("redis://:hunter2@host:6379/1", "redis://:***@host:6379/1"),
         ("postgresql+psycopg://u:p@ss@h/db", "postgresql+psycopg://u:***@h/db"),
         ("see http://host:8080/a?mail=x@y", "see http://host:8080/a?mail=x@y"),
+        ("sentinel://h:1/0?service=m&sentinel_password=hunter2", "sentinel://h:1/0?service=m&sentinel_password=***"),
         ("Authorization: Bearer abc.def-123456", "Authorization: Bearer ***"),
         ("{'Authorization': 'Basic dXNlcjpwdw=='}", "{'Authorization': 'Basic ***'}"),
         ("GET /x?token=abcdef&y=1", "GET /x?token=***&y=1"),

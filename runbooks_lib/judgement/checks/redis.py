@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from runbooks_lib import units
-from runbooks_lib.facts import RedisServer
+from runbooks_lib.facts import RedisNode, RedisServer
 from runbooks_lib.judgement.findings import RUNBOOKS, limit, measured, unknown
 from runbooks_lib.judgement.outage import has_hits_now, is_down
 from runbooks_lib.judgement.situation import Situation
@@ -25,7 +25,8 @@ def check_redis(situation: Situation, policy: Policy) -> Finding:
     if isinstance(server, Unreadable):
         return _unreadable(server, situation)
     up = units.duration(server.uptime_seconds)
-    detail = f"{server.version} {server.role}, up {up}, {units.count(server.keys_count)} keys"
+    what = server.role if len(server.nodes) < 2 else f"{len(server.nodes)} primaries"
+    detail = f"{server.version} {what}, up {up}, {units.count(server.keys_count)} keys"
     here = f"{units.seconds(server.latency_seconds)} from here"
     if server.loading:
         return _server_finding(Status.FAIL, "loading its data set", detail, "wait until it has loaded")
@@ -68,8 +69,8 @@ def _server_finding(status: Status, shown: str, detail: str, hint: str) -> Findi
 def check_memory(server: RedisServer | Unreadable, policy: Policy) -> Finding:
     """Is Redis short of memory?
 
-    used_ratio = used_memory / maxmemory. A full LRU cache is normal as long as it evicts little; without a limit
-    there is no denominator, so UNKNOWN.
+    used_ratio = used_memory / maxmemory; on a cluster that of the fullest primary, because each evicts by itself. A
+    full LRU cache is normal as long as it evicts little; without a limit there is no denominator, so UNKNOWN.
 
     Returns:
         Finding ``redis.memory``; evidence holds evictions per second.
@@ -81,17 +82,14 @@ def check_memory(server: RedisServer | Unreadable, policy: Policy) -> Finding:
         return unknown("redis.memory", "redis memory", server)
     evicted = server.evicted_per_second
     if server.maxmemory_bytes <= 0:
-        return Finding(
-            "redis.memory",
-            "redis memory",
-            Status.UNKNOWN,
-            f"{units.size(server.used_memory_bytes)} used, no limit",
-            detail="maxmemory is 0: Redis grows until the machine has no memory left",
-            hint="set maxmemory and an eviction policy (the guide: 4gb, allkeys-lru)",
-            reason=policy.memory.reason,
-            runbook=RUNBOOKS["redis.memory"],
-        )
-    ratio = server.used_memory_bytes / server.maxmemory_bytes
+        return _without_limit(server, policy)
+    fullest = server.fullest
+    used, maxmemory = server.used_memory_bytes, server.maxmemory_bytes
+    where = ""
+    if fullest is not None:
+        used, maxmemory = fullest.used_memory_bytes, fullest.maxmemory_bytes
+        where = f"{fullest.shown} is the fullest of {len(server.nodes)} primaries; "
+    ratio = used / maxmemory
     by_use = policy.memory.judge(ratio)
     by_eviction = policy.evictions.judge(evicted)
     evicts_by_design = server.maxmemory_policy.startswith(("allkeys-", "volatile-"))
@@ -101,13 +99,44 @@ def check_memory(server: RedisServer | Unreadable, policy: Policy) -> Finding:
         "redis.memory",
         "redis memory",
         Status.WARN if status is Status.UNKNOWN else status,
-        f"{units.percent(ratio)} of {units.size(server.maxmemory_bytes)}",
+        f"{units.percent(ratio)} of {units.size(maxmemory)}",
         limit=limit(policy.memory),
-        detail=f"{server.maxmemory_policy or 'policy not readable'}, evicts {units.per_second(evicted)}",
+        detail=f"{where}{server.maxmemory_policy or 'policy not readable'}, evicts {units.per_second(evicted)}",
         reason=policy.memory.reason,
         value=ratio,
         unit="ratio",
-        evidence=(Evidence("evicted keys", units.per_second(evicted), "INFO stats, evicted_keys twice"),),
+        evidence=(
+            Evidence("evicted keys", units.per_second(evicted), "INFO stats, evicted_keys twice"),
+            *_memory_of_nodes(server),
+        ),
         hint="reduce TTLs, enable ADAPTIVE_TTL, clear old warming statistics",
         runbook=RUNBOOKS["redis.memory"],
     )
+
+
+def _without_limit(server: RedisServer, policy: Policy) -> Finding:
+    nodes, without = server.nodes, server.without_limit
+    where = f" on {', '.join(node.shown for node in without)}" if 0 < len(without) < len(nodes) else ""
+    return Finding(
+        "redis.memory",
+        "redis memory",
+        Status.UNKNOWN,
+        f"{units.size(server.used_memory_bytes)} used, no limit",
+        detail=f"maxmemory is 0{where}: Redis grows until the machine has no memory left",
+        hint="set maxmemory and an eviction policy (the guide: 4gb, allkeys-lru)",
+        reason=policy.memory.reason,
+        runbook=RUNBOOKS["redis.memory"],
+        evidence=_memory_of_nodes(server),
+    )
+
+
+def _memory_of_nodes(server: RedisServer) -> tuple[Evidence, ...]:
+    """Each primary of a cluster with its memory; nothing for a single server."""
+    if len(server.nodes) < 2:
+        return ()
+    return tuple(Evidence(f"memory of {node.shown}", _memory_of(node), "INFO memory") for node in server.nodes)
+
+
+def _memory_of(node: RedisNode) -> str:
+    limit_shown = f"of {units.size(node.maxmemory_bytes)}" if node.maxmemory_bytes else "used, no limit"
+    return f"{units.size(node.used_memory_bytes)} {limit_shown}"
