@@ -5,10 +5,22 @@ Standard library, Django and the site's own code only; Python 3.8 and later. It 
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import json
-from collections.abc import Callable, Mapping
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
+
+#: What ``flags_later`` waits at the most, in seconds.
+LONGEST_WAIT = 15.0
+#: How a statement begins that changes data or tables, comments before it included.
+CHANGES = re.compile(
+    r"(?is)(?:\s|--[^\n]*\n|/\*.*?\*/|\()*"
+    r"(?:INSERT|UPDATE|DELETE|REPLACE|MERGE|CREATE|ALTER|DROP|TRUNCATE|GRANT|REVOKE|COPY|CALL|DO|VACUUM|WITH\b.*?\b(?:INSERT|UPDATE|DELETE))\b"
+)
 
 #: What may be shown of a cache. Everything else, OPTIONS above all, may hold a password.
 CACHE_KEYS = ("BACKEND", "KEY_PREFIX", "VERSION", "TIMEOUT", "KEY_FUNCTION")
@@ -21,6 +33,81 @@ def flags() -> Any:
     from common.feature_flags import FeatureFlagService  # type: ignore[import-not-found,import-untyped,unused-ignore]
 
     return FeatureFlagService.get_all_features_status()
+
+
+def flag_service() -> dict[str, Any]:
+    """The flags, what the service offers, and where it looked for them: the tables that it asked."""
+    from common.feature_flags import FeatureFlagService  # type: ignore[import-not-found,import-untyped,unused-ignore]
+    from django.conf import settings  # type: ignore[import-not-found,import-untyped,unused-ignore]
+    from django.db import connections  # type: ignore[import-not-found,import-untyped,unused-ignore]
+
+    tables: set[str] = set()
+
+    def note(execute: Any, sql: Any, params: Any, many: Any, context: Any) -> Any:
+        tables.update(re.findall(r"(?i)\bFROM\s+[\"`\[]?(\w+)", str(sql)))
+        return execute(sql, params, many, context)
+
+    with contextlib.ExitStack() as watched:
+        for connection in connections.all():
+            watched.enter_context(connection.execute_wrapper(note))
+        status = FeatureFlagService.get_all_features_status()
+    return {
+        "flags": status,
+        "tables": sorted(tables),
+        "methods": sorted(name for name in dir(FeatureFlagService) if not name.startswith("_")),
+        "cache_seconds": getattr(settings, "FEATURE_FLAG_CACHE_SECONDS", None),
+    }
+
+
+def flags_later(data: Mapping[str, Any]) -> Any:
+    """Every feature flag again, once this process had to forget its copy."""
+    time.sleep(min(max(0.0, float(data["wait_seconds"])), LONGEST_WAIT))
+    return flags()
+
+
+def whitelisted(data: Mapping[str, Any]) -> Any:
+    """Is the user on the whitelist of the feature? None where the service cannot tell."""
+    from common.feature_flags import FeatureFlagService  # type: ignore[import-not-found,import-untyped,unused-ignore]
+
+    asked = getattr(FeatureFlagService, "is_whitelisted", None)
+    return None if asked is None else bool(asked(feature_named(data["feature"]), data["user_id"]))
+
+
+def feature_named(name: str) -> Any:
+    """The member of ``Feature`` with that name or value; the name itself on a site without such a class."""
+    from common import feature_flags  # type: ignore[import-not-found,import-untyped,unused-ignore]
+
+    members = getattr(feature_flags, "Feature", ())
+    return next((one for one in members if name in (one.name, str(getattr(one, "value", one)))), name)
+
+
+def warming_state() -> dict[str, Any]:
+    """May the site warm, and does it have the command that starts a run?"""
+    from common.feature_flags import FeatureFlagService  # type: ignore[import-not-found,import-untyped,unused-ignore]
+    from django.conf import settings  # type: ignore[import-not-found,import-untyped,unused-ignore]
+    from django.core.management import get_commands  # type: ignore[import-not-found,import-untyped,unused-ignore]
+
+    return {
+        "settings": getattr(settings, "CACHE_WARMING", None),
+        "flag": FeatureFlagService.get_feature_status(feature_named("CACHE_WARMING")),
+        "command": "warm_cache" in get_commands(),
+    }
+
+
+def running_tasks() -> dict[str, Any]:
+    """What the Celery workers that answer within a second are working on."""
+    from celery import current_app  # type: ignore[import-not-found,import-untyped,unused-ignore]
+
+    with current_app.connection_for_read(connect_timeout=1) as broker:
+        # Without this a broker that is away would be tried again a hundred times.
+        broker.ensure_connection(max_retries=1, interval_start=0, interval_step=0, timeout=1)
+        answers = current_app.control.inspect(timeout=1.0, connection=broker).active() or {}
+    tasks = [
+        {"worker": str(worker), "task": str(task.get("name", "")), "started_at": task.get("time_start")}
+        for worker, active in answers.items()
+        for task in active
+    ]
+    return {"workers": len(answers), "tasks": tasks[:200]}
 
 
 def cache_warming() -> Any:
@@ -91,12 +178,45 @@ READS = {
     "caches": caches,
     "sessions": sessions,
     "dbsize": dbsize,
+    "flag_service": flag_service,
+    "warming_state": warming_state,
+    "running_tasks": running_tasks,
 }
+#: Reads that are about something in particular; they get the request's data.
+ASKED = {"flags_later": flags_later, "whitelisted": whitelisted}
 
 
 def answer(data: Mapping[str, Any]) -> dict[str, Any]:
     """Carry out the named reads; one that fails does not take the others with it."""
-    return {name: attempt(READS[name]) for name in data["reads"]}
+    asked = {name: functools.partial(read, data) for name, read in ASKED.items()}
+    with reading_only():
+        return {name: attempt(asked[name] if name in asked else READS[name]) for name in data["reads"]}
+
+
+@contextlib.contextmanager
+def reading_only() -> Iterator[None]:
+    """Inside, SQL that changes something is refused before it is sent; some sites write while they are read."""
+    with contextlib.ExitStack() as watched:
+        for connection in connections_of_the_site():
+            watched.enter_context(connection.execute_wrapper(refuse_changes))
+        yield
+
+
+def connections_of_the_site() -> Any:
+    """Its database connections; none where this is no Django site with settings."""
+    try:
+        from django.db import connections  # type: ignore[import-not-found,import-untyped,unused-ignore]
+
+        return connections.all()
+    except Exception:  # noqa: BLE001 - each read then says for itself what is wrong
+        return []
+
+
+def refuse_changes(execute: Any, sql: Any, params: Any, many: Any, context: Any) -> Any:
+    """Passes on what does not begin with a word that changes data or tables."""
+    if CHANGES.match(str(sql)):
+        raise PermissionError(f"reading must not change anything, but the site's code sent {str(sql).split()[0]}")
+    return execute(sql, params, many, context)
 
 
 def attempt(read: Callable[[], Any]) -> dict[str, Any]:

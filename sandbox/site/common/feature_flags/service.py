@@ -71,6 +71,11 @@ class FeatureFlagService:
         return cls._changed(feature, what=f"user {user_id} removed from the whitelist")
 
     @staticmethod
+    def is_whitelisted(feature: Feature | str, user_id: int) -> bool:
+        """Is ``user_id`` on the whitelist of ``feature``? Whether the list counts is a matter of the strategy."""
+        return _checked_user_id(user_id) in flag_cache.flags()[Feature(feature)].whitelist
+
+    @staticmethod
     def get_feature_status(feature: Feature | str) -> dict[str, Any]:
         """How is ``feature`` rolled out?
 

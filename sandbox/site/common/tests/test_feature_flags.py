@@ -98,7 +98,9 @@ class FeatureFlagTests(SiteTestCase):
             self.assertEqual(is_cache_feature_enabled(user), expected)
             self.assertEqual((status["whitelist_count"], status["enabled"]), (1, expected))
         FeatureFlagService.set_strategy(Feature.ENHANCED_CACHE, Strategy.WHITELIST)
+        self.assertTrue(FeatureFlagService.is_whitelisted(Feature.ENHANCED_CACHE, user.id))
         FeatureFlagService.remove_from_whitelist(Feature.ENHANCED_CACHE, user.id)
+        self.assertFalse(FeatureFlagService.is_whitelisted(Feature.ENHANCED_CACHE, user.id))
         self.assertFalse(is_cache_feature_enabled(user))
 
     def test_beta_admits_staff(self) -> None:

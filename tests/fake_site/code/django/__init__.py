@@ -1,0 +1,1 @@
+"""As much of Django as is asked for."""
