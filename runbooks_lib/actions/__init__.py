@@ -4,10 +4,15 @@
 ``plan``       what a change would do: before, after, blast radius, undo, guards, digest
 ``action``     what every action offers: ``plan`` reads, ``write`` writes, ``read_back`` looks again
 ``apply``      the one function that carries an action out, or refuses to
+``dry_run``    what ``apply`` does without a confirmation
+``check``      what came of a change whose outcome nobody knows
 ``outcome``    what came of it
+``desk``       who acts, and where it is written down
+``call``       one call of ``apply``
+``keeper``     the locks of one change, kept alive
 ``site``       the systems of an environment: with reading rights for plans, with writing rights for ``apply``
 ``registry``   every action by name, so that a command, an undo or a check can be written as text
 =============  ===================================================================================
 
-An action is a frozen dataclass of its parameters. Nothing but ``apply`` ever makes a ``WritableSite``; a test holds that.
+An action is a frozen dataclass of its parameters. Nothing but ``apply`` makes a ``WritableSite``; a test holds that.
 """

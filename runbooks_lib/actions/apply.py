@@ -14,56 +14,39 @@ that checks.
 from __future__ import annotations
 
 import contextlib
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
-from runbooks_lib import units
 from runbooks_lib.actions.action import Action, Written
+from runbooks_lib.actions.call import Call, guards_text
+from runbooks_lib.actions.desk import Desk, recorded
+from runbooks_lib.actions.dry_run import dry_run
+from runbooks_lib.actions.keeper import Keeper, locked
 from runbooks_lib.actions.outcome import Outcome, ReadBack, Result
 from runbooks_lib.actions.plan import Plan, differences
-from runbooks_lib.actions.site import Progress, Site, WritableSite
-from runbooks_lib.config import Environment
-from runbooks_lib.errors import MayHaveChangedError, RecordError, RefusedError, RunbookError, SourceError
-from runbooks_lib.model import Evidence
-from runbooks_lib.records.approvals import Approval, Approvals
+from runbooks_lib.actions.site import Site, WritableSite
+from runbooks_lib.errors import RecordError, RefusedError, RunbookError, SourceError
+from runbooks_lib.records.approvals import Approval
+from runbooks_lib.records.event import plain
 from runbooks_lib.records.intentions import Intentions
-from runbooks_lib.records.leases import Lease, Leases
-from runbooks_lib.records.ledger import Ledger
-from runbooks_lib.redaction import one_line, redact
+from runbooks_lib.records.proposals import Proposal, normalized
+from runbooks_lib.redaction import one_line, redact, redact_value
+
+__all__ = ["AUTO", "Desk", "apply"]
 
 AUTO = "auto"
-#: A lock is taken for so long, and taken again for as long whenever this much of it is left to run.
-LEASE_SECONDS = 120.0
-_RENEW_BELOW_SECONDS = 60.0
+_LONGEST = 600
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
-    """Who acts, on what, and where it is written down.
+class _Warrant:
+    """What entitles a write."""
 
-    Attributes:
-        environment: the site.
-        ledger: of events.
-        run_id: the run that this belongs to.
-        operator: who is responsible.
-        allowed_signers: the ``allowed_signers`` file of ssh-keygen; None where approvals are not signed.
-        on_progress: told how far a long write is.
-    """
-
-    environment: Environment
-    ledger: Ledger
-    run_id: str
-    operator: str
-    allowed_signers: Path | None = None
-    on_progress: Callable[[Progress], None] = lambda progress: None
-
-    @property
-    def approvals(self) -> Approvals:
-        """Proposals and approvals in the ledger."""
-        return Approvals(self.ledger, self.allowed_signers)
+    plan: Plan
+    proposal: Proposal | None
+    approval: Approval | None
+    keeper: Keeper
 
 
 def apply(action: Action, desk: Desk, *, confirm: str = "", reason: str = "") -> Outcome:
@@ -81,94 +64,61 @@ def apply(action: Action, desk: Desk, *, confirm: str = "", reason: str = "") ->
     Raises:
         KeyboardInterrupt: before anything was written.
     """
-    confirm, reason = confirm.strip(), reason.strip()
+    call = Call(action, desk, confirm.strip(), reason.strip())
     try:
-        if not confirm:
-            return _dry_run(action, desk, reason)
-        return _confirmed(action, desk, confirm, reason)
+        return _confirmed(call) if call.confirm else dry_run(call)
     except RefusedError as error:
-        return _refused(action, desk, error, reason)
+        return _refused(call, error)
     except (SourceError, RecordError) as error:
-        return _outcome(Result.UNREAD, action, desk, error.message, hint=error.hint, reason=reason)
+        return call.outcome(Result.UNREAD, error.message, hint=error.hint)
 
 
-def _dry_run(action: Action, desk: Desk, reason: str) -> Outcome:
-    with contextlib.closing(Site(desk.environment)) as site:
-        plan = action.plan(site)
-    ledger_error = ""
-    try:
-        desk.approvals.propose(_recorded(plan, desk), run_id=desk.run_id, operator=desk.operator)
-    except RecordError as error:
-        ledger_error = error.message
-    needs = _needs(plan, desk, reason)
-    if plan.no_op:
-        detail = "It is so already; there is nothing to change."
-    elif plan.failed_guards:
-        detail = f"Nothing was changed. It would be refused: {_guards_text(plan)}."
-    else:
-        detail = "Nothing was changed."
-    made = _outcome(Result.PLANNED, action, desk, detail, plan=plan, reason=reason)
-    return replace(made, needs=needs, ledger_error=ledger_error)
-
-
-def _confirmed(action: Action, desk: Desk, confirm: str, reason: str) -> Outcome:
+def _confirmed(call: Call) -> Outcome:
     """Everything that must hold before the write, under the lock; then the write."""
-    if confirm == AUTO and not desk.environment.allow_auto:
+    action, desk = call.action, call.desk
+    if call.confirm == AUTO and not desk.environment.allow_auto:
         raise RefusedError(
             f"environment {desk.environment.name} does not allow confirm=auto",
             hint="run it without confirm and confirm with the digest that it shows; or set allow_auto in runbooks.toml",
         )
-    leases = Leases(desk.ledger)
-    held = leases.acquire(
-        environment=desk.environment.name,
-        resources=action.resources(),
-        holder=desk.run_id,
-        operator=desk.operator,
-        seconds=LEASE_SECONDS,
-        purpose=action.name,
-    )
-    keeper = _Keeper(leases, held, desk.on_progress)
-    try:
-        with contextlib.closing(WritableSite(desk.environment, keeper.progress)) as site:
-            with contextlib.closing(Site(desk.environment)) as reading:
-                plan = action.plan(reading)
-            _require_same(plan, desk, confirm)
-            if plan.no_op:
-                detail = "It is so already; nothing was changed."
-                return _outcome(Result.UNCHANGED, action, desk, detail, plan=plan, reason=reason)
-            approval = _require(plan, desk, reason)
-            return _write(action, plan, desk, site, _Warrant(confirm, reason, approval, keeper))
-    finally:
-        keeper.release()
+    if call.confirm != AUTO:
+        # A text that never was a digest is refused before anything is locked or read.
+        normalized(call.confirm)
+    with locked(desk, action.resources(), action.name) as keeper:
+        with contextlib.closing(Site(desk.environment)) as reading:
+            plan = action.plan(reading)
+        proposal = _require_same(plan, call)
+        if plan.no_op:
+            return call.outcome(Result.UNCHANGED, "It is so already; nothing was changed.", plan=plan)
+        approval = _require(plan, call)
+        return _write(call, _Warrant(plan, proposal, approval, keeper))
 
 
-@dataclass(frozen=True, slots=True)
-class _Warrant:
-    """What entitles a write."""
-
-    confirm: str
-    reason: str
-    approval: Approval | None
-    keeper: _Keeper
-
-
-def _require_same(plan: Plan, desk: Desk, confirm: str) -> None:
+def _require_same(plan: Plan, call: Call) -> Proposal | None:
     """The digest is that of a plan that was shown, is not spent, and is the same now."""
-    if confirm == AUTO:
-        return
-    # Looked for first, so that a text that never was a digest is told from a plan that went stale.
-    proposal = desk.approvals.proposal(confirm, environment=desk.environment.name)
-    if plan.digest == confirm or plan.full_digest == confirm:
-        desk.approvals.require_unspent(proposal)
-        return
-    changed = "; ".join(differences(proposal.plan, plan)) or "it is a plan of another action"
+    if call.confirm == AUTO:
+        return None
+    desk = call.desk
+    proposal = desk.approvals.proposal(call.confirm, environment=desk.environment.name)
+    if plan.full_digest == proposal.full_digest:
+        # What is so already needs nothing that could be spent.
+        if not plan.no_op:
+            desk.approvals.require_unspent(proposal)
+        return proposal
+    if proposal.plan.get("action") != plan.action:
+        raise RefusedError(
+            f"{proposal.digest} is a plan of {proposal.plan.get('action')}, not of {plan.action}",
+            hint=f"run {plan.action} without confirm to see its own digest",
+        )
+    desk.approvals.require_unspent(proposal)
+    changed = "; ".join(differences(proposal.plan, plan)) or "what it rests on changed"
     raise RefusedError(
-        f"plan {confirm} no longer matches: {one_line(changed, desk.environment.secrets, longest=600)}",
+        f"plan {proposal.digest} no longer matches: {one_line(changed, desk.environment.secrets, longest=_LONGEST)}",
         hint=f"look why it changed; the plan as it is now is {plan.digest}: run it without confirm to see it",
     )
 
 
-def _require(plan: Plan, desk: Desk, reason: str) -> Approval | None:
+def _require(plan: Plan, call: Call) -> Approval | None:
     """Guards, reason and approval.
 
     Raises:
@@ -176,68 +126,91 @@ def _require(plan: Plan, desk: Desk, reason: str) -> Approval | None:
     """
     if plan.failed_guards:
         hints = "; ".join(guard.hint for guard in plan.failed_guards if guard.hint)
-        raise RefusedError(_guards_text(plan), hint=hints)
-    if not plan.protected:
+        raise RefusedError(guards_text(plan), hint=hints)
+    if not call.desk.environment.protected and not plan.protected:
         return None
-    if not reason:
+    if not call.reason:
         raise RefusedError(f"{plan.environment} is protected: a change needs a reason", hint='add reason="…"')
+    desk = call.desk
     return desk.approvals.find(plan.full_digest, environment=plan.environment, operator=desk.operator)
 
 
-def _write(action: Action, plan: Plan, desk: Desk, site: WritableSite, warrant: _Warrant) -> Outcome:
-    """Write-ahead entry, write, read back, outcome entry."""
-    intentions = Intentions(desk.ledger)
-    intention = intentions.begin(
-        {
-            "plan": _recorded(plan, desk),
-            "confirm": warrant.confirm,
-            "reason": redact(warrant.reason, desk.environment.secrets),
-            "fencing": {lease.resource: lease.fencing_number for lease in warrant.keeper.held},
-        },
-        approval=warrant.approval,
-        run_id=desk.run_id,
-        environment=desk.environment.name,
-        operator=desk.operator,
+def _write(call: Call, warrant: _Warrant) -> Outcome:
+    """Write-ahead entry; the lock once more; then the write itself."""
+    desk, plan = call.desk, warrant.plan
+    action_id = (
+        Intentions(desk.ledger)
+        .begin(
+            {
+                "plan": recorded(plan, desk),
+                "confirm": call.confirm,
+                "reason": redact(call.reason, desk.environment.secrets),
+                "fencing": warrant.keeper.fencing,
+            },
+            approval=warrant.approval,
+            proposal=warrant.proposal,
+            run_id=desk.run_id,
+            environment=desk.environment.name,
+            operator=desk.operator,
+        )
+        .action_id
     )
-    base = _outcome(Result.MAY_HAVE_CHANGED, action, desk, "", plan=plan, reason=warrant.reason)
-    base = replace(base, action_id=intention.action_id, undo=plan.undo)
-    written = Written()
+    base = replace(call.outcome(Result.REFUSED, "", plan=plan), action_id=action_id)
     try:
         warrant.keeper.require()
-        written = action.write(plan, site)
-        outcome = _judged(action, plan, desk, base, written)
-    except RefusedError as error:
-        outcome = replace(base, result=Result.REFUSED, detail=error.message, hint=error.hint, undo=None)
-    except BaseException as error:
-        # Also an interrupt and a bug: what was sent was sent, and the ledger must say so before anything else happens.
-        outcome = replace(base, account=written.account, **_lost(error, desk))
-        _ended(intentions, intention.action_id, desk, outcome, written)
-        if isinstance(error, Exception):
-            return outcome
+    except RunbookError as error:
+        return _ended(desk, replace(base, detail=error.message, hint=error.hint), Written())
+    except BaseException:
+        _ended(desk, replace(base, detail="it was interrupted before the write"), Written())
         raise
-    return _ended(intentions, intention.action_id, desk, outcome, written)
+    return _sent(call, warrant, replace(base, result=Result.MAY_HAVE_CHANGED, undo=plan.undo))
 
 
-def _judged(action: Action, plan: Plan, desk: Desk, base: Outcome, written: Written) -> Outcome:
+def _sent(call: Call, warrant: _Warrant, base: Outcome) -> Outcome:
+    """Write, read back, outcome entry. From here on something may have changed, whatever happens."""
+    desk, written = call.desk, Written()
+    try:
+        with contextlib.closing(WritableSite(desk.environment, warrant.keeper.progress)) as site:
+            written = call.action.write(warrant.plan, site)
+        outcome = _judged(call, warrant, base, written)
+    except RefusedError as error:
+        # Raised by the write it means that nothing changed; raised later it cannot.
+        refused = replace(base, result=Result.REFUSED, detail=error.message, hint=error.hint, undo=None)
+        outcome = refused if written == Written() else replace(base, account=written.account, **_lost(error, desk))
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - answered: it becomes the outcome
+        # Also a bug: what was sent was sent, and the ledger must say so before anything else happens.
+        outcome = replace(base, account=written.account, **_lost(error, desk))
+    except BaseException as error:
+        _ended(desk, replace(base, account=written.account, **_lost(error, desk)), written)
+        raise
+    return _ended(desk, outcome, written)
+
+
+def _judged(call: Call, warrant: _Warrant, base: Outcome, written: Written) -> Outcome:
     """The write returned: look again, and say what holds."""
-    found = _read_back(action, plan, desk, written)
+    found = read_back(call.action, warrant.plan, call.desk, written.data)
+    secrets = call.desk.environment.secrets
     account = (*written.account, *found.evidence)
-    undo = None if written.undo_lost else plan.undo
+    undo = None if written.undo_lost else warrant.plan.undo
+    detail, hint = redact(found.detail, secrets), redact(written.undo_lost, secrets)
     if found.confirmed is not True:
-        detail = (
-            f"It was written, but reading it back {'failed' if found.confirmed is None else 'found it otherwise'}: "
-        )
-        hint = "look how it is now before anything else; the command that checks is below"
-        return replace(base, detail=detail + found.detail, hint=hint, account=account, undo=undo)
+        how = "failed" if found.confirmed is None else "found it otherwise"
+        detail = f"It was written, but reading it back {how}: {detail}"
+        hint = f"look how it is now before anything else: runbooks check {base.action_id}"
+        return replace(base, detail=detail, hint=hint, account=account, undo=undo)
+    if warrant.keeper.lost is not None:
+        hint = f"The lock was lost meanwhile: {warrant.keeper.lost.message}. {hint}".strip()
     result = Result.STOPPED if written.stopped else Result.APPLIED
-    detail = f"Ended early: {written.stopped}" if written.stopped else found.detail or "Done, and read back."
-    return replace(base, result=result, detail=detail, account=account, undo=undo, hint=written.undo_lost)
+    early = f"Ended early: {redact(written.stopped, secrets)}"
+    detail = early if written.stopped else detail or "Done, and read back."
+    return replace(base, result=result, detail=detail, account=account, undo=undo, hint=hint)
 
 
-def _read_back(action: Action, plan: Plan, desk: Desk, written: Written) -> ReadBack:
+def read_back(action: Action, plan: Plan, desk: Desk, written: Mapping[str, Any]) -> ReadBack:
+    """Look again, on new connections; what could not be read is not confirmed."""
     try:
         with contextlib.closing(Site(desk.environment)) as site:
-            return action.read_back(plan, site, written.data)
+            return action.read_back(plan, site, written)
     except RunbookError as error:
         return ReadBack(None, detail=error.message)
 
@@ -246,125 +219,56 @@ def _lost(error: BaseException, desk: Desk) -> dict[str, Any]:
     """Detail and hint for a write that ended by an exception."""
     if isinstance(error, RunbookError):
         message, hint = error.message, error.hint
-    elif isinstance(error, KeyboardInterrupt):
+    elif isinstance(error, (KeyboardInterrupt, SystemExit)):
         message, hint = "it was interrupted while it was being written", ""
     else:
         message, hint = f"a bug in the library: {type(error).__name__}: {error}", ""
-    return {"detail": one_line(message, desk.environment.secrets, longest=600), "hint": hint}
+    secrets = desk.environment.secrets
+    return {"detail": one_line(message, secrets, longest=_LONGEST), "hint": redact(hint, secrets)}
 
 
-def _ended(intentions: Intentions, action_id: str, desk: Desk, outcome: Outcome, written: Written) -> Outcome:
+def _ended(desk: Desk, outcome: Outcome, written: Written) -> Outcome:
     """Write the outcome into the ledger; an outcome that cannot be written is one that must be checked."""
+    secrets = desk.environment.secrets
+    payload = {
+        "result": outcome.result,
+        "action": outcome.action,
+        "detail": outcome.detail,
+        "account": redact_value(plain(outcome.account), secrets),
+        "written": redact_value(plain(written.data), secrets),
+        "undo": outcome.undo,
+    }
     try:
-        intentions.end(
-            action_id,
-            {"result": outcome.result, "detail": outcome.detail, "account": outcome.account, "written": written.data},
+        Intentions(desk.ledger).end(
+            outcome.action_id,
+            payload,
             run_id=desk.run_id,
             environment=desk.environment.name,
             operator=desk.operator,
+            certain=outcome.changed is not None,
         )
     except RecordError as error:
         return replace(outcome, ledger_error=error.message)
     return outcome
 
 
-def _refused(action: Action, desk: Desk, error: RefusedError, reason: str) -> Outcome:
+def _refused(call: Call, error: RefusedError) -> Outcome:
     """Refusals are kept as well: who tried what, and why it was not done."""
-    outcome = _outcome(Result.REFUSED, action, desk, error.message, hint=error.hint, reason=reason)
+    outcome, desk = call.outcome(Result.REFUSED, error.message, hint=error.hint), call.desk
+    payload = {
+        "action": call.action.name,
+        "confirm": one_line(call.confirm, desk.environment.secrets, longest=80),
+        "detail": outcome.detail,
+        "reason": outcome.reason,
+    }
     try:
         desk.ledger.append(
             kind="action.refused",
             run_id=desk.run_id,
             environment=desk.environment.name,
             operator=desk.operator,
-            payload={"action": action.name, "detail": outcome.detail, "reason": outcome.reason},
+            payload=payload,
         )
     except RecordError as problem:
         return replace(outcome, ledger_error=problem.message)
     return outcome
-
-
-def _needs(plan: Plan, desk: Desk, reason: str) -> tuple[str, ...]:
-    """What is still missing in a protected environment."""
-    if not plan.protected or plan.no_op:
-        return ()
-    needs = [] if reason else ["a reason"]
-    try:
-        desk.approvals.find(plan.full_digest, environment=plan.environment, operator=desk.operator)
-    except (RefusedError, RecordError):
-        needs.append(f"approval of {plan.digest} by somebody other than you (runbooks approve {plan.digest})")
-    return tuple(needs)
-
-
-def _recorded(plan: Plan, desk: Desk) -> Mapping[str, Any]:
-    """The plan as the ledger keeps it: all of it, with its digests, without secrets."""
-    from runbooks_lib.records.event import plain
-    from runbooks_lib.redaction import redact_value
-
-    kept = {**plain(plan), "digest": plan.digest, "full_digest": plan.full_digest}
-    return {
-        **dict(redact_value(kept, desk.environment.secrets)),
-        "digest": plan.digest,
-        "full_digest": plan.full_digest,
-    }
-
-
-def _guards_text(plan: Plan) -> str:
-    return "; ".join(f"{g.name}: {g.detail}" if g.detail else f"not {g.name}" for g in plan.failed_guards)
-
-
-def _outcome(  # noqa: PLR0913 - the parts of an outcome
-    result: Result,
-    action: Action,
-    desk: Desk,
-    detail: str,
-    *,
-    hint: str = "",
-    plan: Plan | None = None,
-    reason: str = "",
-) -> Outcome:
-    secrets = desk.environment.secrets
-    return Outcome(
-        result=result,
-        action=action.name,
-        environment=desk.environment.name,
-        at=units.now(),
-        operator=desk.operator,
-        detail=redact(detail, secrets),
-        hint=redact(hint, secrets),
-        plan=plan,
-        reason=redact(reason, secrets),
-    )
-
-
-class _Keeper:
-    """Holds the locks during a write: renews them between its steps, and stops it when they are lost."""
-
-    def __init__(self, leases: Leases, held: tuple[Lease, ...], on_progress: Callable[[Progress], None]) -> None:
-        self.held = held
-        self._leases = leases
-        self._on_progress = on_progress
-        self._renewed_at = time.monotonic()
-
-    def progress(self, progress: Progress) -> None:
-        """Between two steps of a write."""
-        if time.monotonic() - self._renewed_at > LEASE_SECONDS - _RENEW_BELOW_SECONDS:
-            self.require()
-        self._on_progress(progress)
-
-    def require(self) -> None:
-        """Renew; the fencing numbers must still be ours.
-
-        Raises:
-            MayHaveChangedError: somebody else holds a lock by now.
-        """
-        try:
-            self.held = self._leases.renew(self.held, seconds=LEASE_SECONDS)
-        except RefusedError as error:
-            raise MayHaveChangedError(error.message, hint=error.hint) from error
-        self._renewed_at = time.monotonic()
-
-    def release(self) -> None:
-        """Give the locks back; where the ledger cannot be written they run out by themselves."""
-        with contextlib.suppress(RecordError):
-            self._leases.release(self.held)

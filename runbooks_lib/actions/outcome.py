@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from runbooks_lib.actions.plan import Command, Plan
-from runbooks_lib.errors import ExecutionError, MayHaveChangedError, RefusedError
+from runbooks_lib.errors import ExecutionError, MayHaveChangedError, RecordError, RefusedError
 from runbooks_lib.model import Evidence
 
 
@@ -76,7 +76,15 @@ class Outcome:
 
     @property
     def exit_code(self) -> int:
-        """0 planned, unchanged or applied; 10 for a plan whose guards would refuse it; 30, 40, 50 as in ``errors``."""
+        """0 planned, unchanged or applied; 10 for a plan whose guards would refuse it; 30, 40, 50 as in ``errors``.
+
+        50 also where something changed and the ledger could not be told; 30 where it could not be told of a plan, which
+        nobody can confirm then.
+        """
+        if self.ledger_error and self.changed is not False:
+            return MayHaveChangedError.exit_code
+        if self.ledger_error and self.result is Result.PLANNED:
+            return RecordError.exit_code
         if self.result is Result.PLANNED and self.plan is not None and self.plan.failed_guards:
             return 10
         codes = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import shlex
 from collections.abc import Mapping
@@ -62,8 +63,8 @@ def make_action(name: str, parameters: Mapping[str, Any]) -> Action:
         UsageError: there is no such action, a parameter is missing, unknown, or not what the action takes.
     """
     kind = action_class(name)
-    fields = {field.name: field for field in msgspec.inspect.type_info(kind).fields}  # type: ignore[union-attr]
-    unknown = sorted(parameters.keys() - fields.keys())
+    fields = [field.name for field in dataclasses.fields(kind)]
+    unknown = sorted(parameters.keys() - set(fields))
     if unknown:
         raise UsageError(
             f"{name} takes no parameter {unknown[0][:80]!r}", hint=f"it takes: {', '.join(fields) or 'none'}"

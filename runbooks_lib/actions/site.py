@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from redis import exceptions
 
@@ -162,14 +162,22 @@ class WriteNode:
         except exceptions.RedisError as error:
             raise self._failure(error, command, time.monotonic() - started) from error
 
-    def write_many(self, commands: Sequence[Sequence[str | bytes | int]]) -> list[object]:
+    def write_many(
+        self, commands: Sequence[Sequence[str | bytes | int]], *, ahead: Sequence[Sequence[str | bytes | int]] = ()
+    ) -> list[object]:
         """The raw replies to commands that are sent in one go; an error reply stands in the place of its command.
+
+        Args:
+            commands: sent together: the server may carry them out without serving anybody in between.
+            ahead: sent before ``commands`` are even packed: the server is at work on them meanwhile, and serves others
+                before it turns to ``commands``. Their replies come first.
 
         Raises:
             RefusedError: the connection was never made: nothing changed.
             MayHaveChangedError: they were sent and not all answers came back.
         """
-        if not commands:
+        parts = [part for part in (ahead, commands) if part]
+        if not parts:
             return []
         started, sent = time.monotonic(), False
         pool = self._opened().connection_pool
@@ -177,16 +185,16 @@ class WriteNode:
             connection = pool.get_connection()
             try:
                 sent = True
-                connection.send_packed_command(connection.pack_commands(commands))
-                return [_reply(connection) for _ in commands]
+                for part in parts:
+                    connection.send_packed_command([_packed(part)])  # type: ignore[no-untyped-call]
+                return [_reply(connection) for part in parts for _ in part]
             except BaseException:
-                connection.disconnect()
+                connection.disconnect()  # type: ignore[no-untyped-call]
                 raise
             finally:
                 pool.release(connection)
         except exceptions.RedisError as error:
-            first = tuple(commands[0])
-            raise self._failure(error, first, time.monotonic() - started, sent=sent) from error
+            raise self._failure(error, tuple(parts[-1][0]), time.monotonic() - started, sent=sent) from error
 
     def close(self) -> None:
         """Close the connection."""
@@ -212,6 +220,14 @@ class WriteNode:
             f"{problem.message}",
             hint=problem.hint,
         )
+
+
+def _packed(commands: Sequence[Sequence[str | bytes | int]]) -> bytes:
+    """As Redis reads them. redis-py's own packing takes three times as long, which counts in a million keys."""
+    import hiredis
+
+    # Its stub describes a tuple of one element.
+    return b"".join([hiredis.pack_command(cast("Any", tuple(command))) for command in commands])
 
 
 def _reply(connection: redis.Connection) -> object:

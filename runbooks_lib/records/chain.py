@@ -10,9 +10,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from operator import attrgetter
+from typing import Any
 
-from runbooks_lib.records.event import GENESIS, Event
+from runbooks_lib.records.event import GENESIS, Event, fields_hash
+
+_FIELDS = attrgetter(*(name.name for name in fields(Event)))
 
 #: How far from its own number the original place of a renumbered event is looked for.
 _SEARCH = 200
@@ -45,9 +49,25 @@ class _Walk:
     faults: list[ChainFault] = field(default_factory=list)
 
 
+def is_whole(rows: Iterable[Sequence[Any]]) -> bool:
+    """Is every event where it was written, as it was written? What nearly always holds, told with one hash each.
+
+    Args:
+        rows: the fields of all events, in the order of ``seq``.
+    """
+    previous = GENESIS
+    for expected, row in enumerate(rows, 1):
+        if row[0] != expected or row[-2] != previous or fields_hash(*row[:-1]) != row[-1]:
+            return False
+        previous = row[-1]
+    return True
+
+
 def find_faults(events: Iterable[Event]) -> tuple[ChainFault, ...]:
     """Everything that is wrong with the chain, in the order of ``seq``; empty when it is as it was written."""
     ordered = sorted(events, key=lambda event: event.seq)
+    if is_whole(map(_FIELDS, ordered)):
+        return ()
     walk = _follow(ordered)
     placed = {id(event) for _, event in walk.places}
     faults = walk.faults

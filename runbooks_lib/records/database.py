@@ -1,11 +1,14 @@
-"""The ledger's table in SQLite or PostgreSQL, behind SQLAlchemy Core.
+"""The ledger's database, SQLite or PostgreSQL: connections, and transactions that no other writer shares.
 
-The only module of the library that writes SQL for the ledger. Nothing is reflected: whether the table is there is asked
-with one small query, so that a fresh ledger opens in a few milliseconds.
+SQLAlchemy keeps the connections; statements go to the driver as they are, because an append through SQLAlchemy's own
+layers costs four times a bare commit. Nothing is reflected: one small query asks whether the tables are there.
 """
 
 from __future__ import annotations
 
+import contextlib
+import select
+import sqlite3
 import sys
 import time
 from collections.abc import Iterator
@@ -16,8 +19,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from runbooks_lib.errors import RecordError
-from runbooks_lib.records import database_errors
+from runbooks_lib.errors import RecordError, RunbookError
+from runbooks_lib.records import database_errors, schema
+from runbooks_lib.records.cursor import Cursor, Transaction
+from runbooks_lib.records.event import GENESIS
 
 #: How long a writer waits for another one.
 BUSY_TIMEOUT_SECONDS = 10.0
@@ -29,37 +34,15 @@ _ADVISORY_LOCK = 0x72756E626F6F6B73
 #: SQLite refuses to change the journal mode of a busy file at once, without waiting for it.
 _WAL_ATTEMPTS = 50
 
-_NAMES = ("seq", "event_id", "run_id", "at", "kind", "environment", "operator", "payload", "previous_hash", "hash")
-EVENTS = sa.table("runbook_events", *map(sa.column, _NAMES))
+_SQLITE_HEAD = "SELECT seq, hash FROM runbook_events ORDER BY seq DESC LIMIT 1"
 
-#: Text that both databases take: to have SQLAlchemy compile it would double the time that a fresh ledger needs.
-_TABLE = (
-    """CREATE TABLE IF NOT EXISTS runbook_events (
-    seq BIGINT NOT NULL PRIMARY KEY, event_id TEXT NOT NULL UNIQUE, run_id TEXT NOT NULL, at TEXT NOT NULL,
-    kind TEXT NOT NULL, environment TEXT NOT NULL, operator TEXT NOT NULL, payload TEXT NOT NULL,
-    previous_hash TEXT NOT NULL, hash TEXT NOT NULL UNIQUE)""",
-    "CREATE INDEX IF NOT EXISTS runbook_events_run_id ON runbook_events (run_id)",
-)
-
-_SQLITE_TRIGGERS = (
-    """CREATE TRIGGER IF NOT EXISTS runbook_events_no_update BEFORE UPDATE ON runbook_events
-    BEGIN SELECT RAISE(ABORT, 'runbook_events: events are only ever added'); END""",
-    """CREATE TRIGGER IF NOT EXISTS runbook_events_no_delete BEFORE DELETE ON runbook_events
-    BEGIN SELECT RAISE(ABORT, 'runbook_events: events are only ever added'); END""",
-    # INSERT OR REPLACE deletes without firing a delete trigger, so an insert must be refused unless it appends.
-    """CREATE TRIGGER IF NOT EXISTS runbook_events_append BEFORE INSERT ON runbook_events
-    WHEN NEW.seq != (SELECT coalesce(max(seq), 0) + 1 FROM runbook_events)
-    BEGIN SELECT RAISE(ABORT, 'runbook_events: events are only ever added at the end'); END""",
-)
-
-_POSTGRESQL_TRIGGERS = (
-    """CREATE OR REPLACE FUNCTION runbook_events_refuse() RETURNS trigger LANGUAGE plpgsql AS $$
-    BEGIN RAISE EXCEPTION 'runbook_events: events are only ever added'; END $$""",
-    """CREATE OR REPLACE TRIGGER runbook_events_rows BEFORE UPDATE OR DELETE ON runbook_events
-    FOR EACH ROW EXECUTE FUNCTION runbook_events_refuse()""",
-    """CREATE OR REPLACE TRIGGER runbook_events_truncate BEFORE TRUNCATE ON runbook_events
-    FOR EACH STATEMENT EXECUTE FUNCTION runbook_events_refuse()""",
-)
+#: All in one message: begin, wait for the other writers, and only then (each statement sees what was committed before
+#: it) read the newest event and the server's clock.
+_POSTGRESQL_BEGIN = f"""BEGIN ISOLATION LEVEL READ COMMITTED;
+SET LOCAL lock_timeout = '{int(BUSY_TIMEOUT_SECONDS * 1000)}ms'; SET LOCAL synchronous_commit = on;
+SELECT pg_advisory_xact_lock({_ADVISORY_LOCK});
+SELECT extract(epoch FROM clock_timestamp())::float8, head.seq, head.hash FROM (SELECT 1) AS always
+LEFT JOIN (SELECT seq, hash FROM runbook_events ORDER BY seq DESC LIMIT 1) AS head ON true"""  # noqa: S608 - constants
 
 
 class Database:
@@ -87,21 +70,24 @@ class Database:
             )
         if self.is_sqlite and self.url.database in (None, "", ":memory:"):
             raise RecordError("a ledger in memory keeps nothing", hint="give a path: sqlite:////path/to/file")
-        self._ready = False
+        self._readable = self._writable = self._leases_ready = False
 
     @cached_property
     def engine(self) -> sa.Engine:
         """The connections; the first one is made when it is needed."""
+        # AUTOCOMMIT: the driver must not begin transactions by itself, ``writing`` does.
         try:
             if self.is_sqlite:
-                # AUTOCOMMIT: the driver must not begin transactions by itself, ``writing`` begins them IMMEDIATE.
                 arguments: dict[str, Any] = {"timeout": BUSY_TIMEOUT_SECONDS}
-                engine = sa.create_engine(self.url, isolation_level="AUTOCOMMIT", connect_args=arguments)
+                engine = sa.create_engine(
+                    self.url, isolation_level="AUTOCOMMIT", connect_args=arguments, pool_reset_on_return=None
+                )
                 sa.event.listen(engine, "connect", _make_durable)
                 return engine
-            # READ COMMITTED: the statement after the lock must see what the holder before us committed.
             arguments = {"connect_timeout": CONNECT_TIMEOUT_SECONDS}
-            return sa.create_engine(self.url, isolation_level="READ COMMITTED", connect_args=arguments)
+            return sa.create_engine(
+                self.url, isolation_level="AUTOCOMMIT", connect_args=arguments, pool_reset_on_return=None
+            )
         except (ImportError, sa.exc.NoSuchModuleError) as error:
             raise RecordError(
                 f"the driver for {self.url.drivername} is not installed: {error}",
@@ -109,94 +95,159 @@ class Database:
             ) from error
 
     @contextmanager
-    def reading(self) -> Iterator[sa.Connection | None]:
-        """A connection to read with; None where nothing was ever written.
+    def reading(self) -> Iterator[Cursor | None]:
+        """A cursor to read with; None where nothing was ever written.
 
         Raises:
             RecordError: the database cannot be read; the message names the next step.
         """
         with self._translated("read"):
-            if self.is_sqlite and not self._ready and not self._file_exists():
+            if self.is_sqlite and not self._readable and not self._file_exists():
                 yield None
                 return
-            with self.engine.connect() as connection:
-                self._ready = self._ready or self._has_table(connection)
-                yield connection if self._ready else None
+            with self._cursor() as cursor:
+                self._readable = self._readable or self._has(cursor, "runbook_events")
+                yield cursor if self._readable else None
 
     @contextmanager
-    def writing(self) -> Iterator[sa.Connection]:
+    def writing(self) -> Iterator[Transaction]:
         """A transaction that no other writer shares; committed at the end, rolled back on any error.
 
         Raises:
             RecordError: the database cannot be written; the message names the next step.
         """
         with self._translated("write"):
-            if self.is_sqlite and not self._ready and not (self.url.database or "").startswith("file:"):
+            if self.is_sqlite and not self._writable and not (self.url.database or "").startswith("file:"):
                 Path(self.url.database or "").parent.mkdir(parents=True, exist_ok=True)
-            with self.engine.connect() as connection:
-                if not self._ready:
-                    self._create(connection)
-                    self._ready = True
-                begin = self._sqlite_transaction if self.is_sqlite else self._postgresql_transaction
-                with begin(connection):
-                    yield connection
+            with self._cursor() as cursor:
+                if not self._writable:
+                    self._create(cursor)
+                    self._readable = self._writable = True
+                head = self._begin(cursor)
+                try:
+                    yield head
+                    cursor.run("COMMIT")
+                except BaseException:
+                    self._roll_back(cursor)
+                    raise
+
+    def has_leases(self) -> bool:
+        """Are the tables of locks there? They are not in a ledger of an earlier release.
+
+        Raises:
+            RecordError: the database cannot be read.
+        """
+        if not self._leases_ready:
+            with self.reading() as cursor:
+                self._leases_ready = cursor is not None and self._has(cursor, "runbook_leases")
+        return self._leases_ready
+
+    def make_leases(self) -> None:
+        """Add the tables of locks where they are missing; safe when two processes do it at once.
+
+        Raises:
+            RecordError: the database cannot be written.
+        """
+        if self.has_leases():
+            return
+        with self.writing() as transaction:
+            for statement in schema.LEASES:
+                transaction.cursor.run(statement)
+        self._leases_ready = True
 
     def close(self) -> None:
         """Close every connection; the database can be used again afterwards."""
         self.engine.dispose()
-        self._ready = False
+        self._readable = self._writable = self._leases_ready = False
+
+    @contextmanager
+    def _cursor(self) -> Iterator[Cursor]:
+        """A cursor on a connection of the pool; a connection that failed is not given to anybody again."""
+        connection = self._checked_out()
+        cursor = connection.cursor()
+        try:
+            yield Cursor(cursor, "?" if self.is_sqlite else "%s")
+        except Exception as error:
+            if not isinstance(error, RunbookError):
+                connection.invalidate()
+            raise
+        except BaseException:
+            # An interrupt in the middle of a statement leaves nobody knows what.
+            connection.invalidate()
+            raise
+        finally:
+            connection.close()
+
+    def _checked_out(self) -> sa.PoolProxiedConnection:
+        """A connection that still stands: a server that was restarted has ended those of the pool."""
+        connection = self.engine.raw_connection()
+        if not self.is_sqlite and _is_broken(connection):
+            connection.invalidate()
+            connection = self.engine.raw_connection()
+        return connection
 
     @contextmanager
     def _translated(self, doing: str) -> Iterator[None]:
+        driver: Any = self.engine.dialect.loaded_dbapi
         try:
             yield
-        except (sa.exc.SQLAlchemyError, OSError) as error:
+        except (sa.exc.SQLAlchemyError, driver.Error, OSError) as error:
             raise database_errors.explain(error, self.url, doing) from error
 
     def _file_exists(self) -> bool:
         database = self.url.database or ""
         return database.startswith("file:") or Path(database).exists()
 
-    def _has_table(self, connection: sa.Connection) -> bool:
-        if self.is_sqlite:
-            # The triggers count as well: without them the table is only half made.
-            query = (
-                "SELECT count(*) FROM sqlite_master WHERE tbl_name = 'runbook_events' AND type IN ('table', 'trigger')"
-            )
-            return bool(connection.exec_driver_sql(query).scalar_one() == 1 + len(_SQLITE_TRIGGERS))
-        found = connection.exec_driver_sql("SELECT to_regclass('runbook_events')").scalar_one()
-        connection.rollback()
-        return found is not None
+    def _has_events(self, cursor: Cursor) -> bool:
+        """Is the table there, with what keeps its events from being changed?"""
+        if not self.is_sqlite:
+            return self._has(cursor, "runbook_events")
+        query = "SELECT count(*) FROM sqlite_master WHERE tbl_name = 'runbook_events' AND type IN ('table', 'trigger')"
+        return bool(cursor.rows(query)[0][0] >= 1 + len(schema.SQLITE_TRIGGERS))
 
-    def _create(self, connection: sa.Connection) -> None:
-        """Make the table and its triggers where they are missing; safe when two processes do it at once."""
-        if self._has_table(connection):
+    def _has(self, cursor: Cursor, table: str) -> bool:
+        if self.is_sqlite:
+            query = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = ?"
+        else:
+            query = "SELECT count(to_regclass(?))"
+        return bool(cursor.rows(query, table)[0][0])
+
+    def _create(self, cursor: Cursor) -> None:
+        """Make tables and triggers where there are none; safe when two processes do it at once."""
+        if self._has_events(cursor):
             return
         if self.is_sqlite:
-            _use_write_ahead_log(connection)
-        with (self._sqlite_transaction if self.is_sqlite else self._postgresql_transaction)(connection):
-            for statement in (*_TABLE, *(_SQLITE_TRIGGERS if self.is_sqlite else _POSTGRESQL_TRIGGERS)):
-                connection.exec_driver_sql(statement)
-
-    @contextmanager
-    def _sqlite_transaction(self, connection: sa.Connection) -> Iterator[None]:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+            _use_write_ahead_log(cursor)
+        events, triggers = schema.EVENTS, schema.POSTGRESQL_TRIGGERS
+        if self.is_sqlite:
+            events, triggers = schema.SQLITE_EVENTS, schema.SQLITE_TRIGGERS
+        begin = ("BEGIN IMMEDIATE",) if self.is_sqlite else ("BEGIN", f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})")
         try:
-            yield
-            connection.exec_driver_sql("COMMIT")
+            for statement in (*begin, *events, *schema.LEASES, *triggers, "COMMIT"):
+                cursor.run(statement)
         except BaseException:
-            # A failed COMMIT (full disk) leaves the transaction open or not, by its cause; only an open one is ended.
-            if connection.connection.dbapi_connection.in_transaction:  # type: ignore[union-attr]
-                connection.exec_driver_sql("ROLLBACK")
+            self._roll_back(cursor)
             raise
 
-    @contextmanager
-    def _postgresql_transaction(self, connection: sa.Connection) -> Iterator[None]:
-        with connection.begin():
-            connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{int(BUSY_TIMEOUT_SECONDS * 1000)}ms'")
-            connection.exec_driver_sql("SET LOCAL synchronous_commit = on")
-            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})")
-            yield
+    def _begin(self, cursor: Cursor) -> Transaction:
+        if not self.is_sqlite:
+            now, seq, newest = cursor.last_row(_POSTGRESQL_BEGIN)
+            return Transaction(cursor, now, seq or 0, newest or GENESIS)
+        cursor.run("BEGIN IMMEDIATE")
+        head = cursor.rows(_SQLITE_HEAD)
+        return Transaction(cursor, time.time(), *(head[0] if head else (0, GENESIS)))
+
+    def _roll_back(self, cursor: Cursor) -> None:
+        """A failed COMMIT leaves the transaction open or not, by its cause; the connection is thrown away after it."""
+        with contextlib.suppress(self.engine.dialect.loaded_dbapi.Error):
+            cursor.run("ROLLBACK")
+
+
+def _is_broken(connection: sa.PoolProxiedConnection) -> bool:
+    """Has the server ended this connection? Asked of the socket, without a message to the server."""
+    driver: Any = connection.driver_connection
+    readable, _, _ = select.select([driver.fileno()], [], [], 0)
+    return bool(driver.closed or readable)
 
 
 def _make_durable(connection: Any, _record: object) -> None:
@@ -206,13 +257,13 @@ def _make_durable(connection: Any, _record: object) -> None:
         connection.execute("PRAGMA fullfsync = ON")
 
 
-def _use_write_ahead_log(connection: sa.Connection) -> None:
+def _use_write_ahead_log(cursor: Cursor) -> None:
     """Let readers and the writer work at once, where the file system allows it; else SQLite's own journal stays."""
     for _ in range(_WAL_ATTEMPTS):
         try:
-            connection.exec_driver_sql("PRAGMA journal_mode = WAL")
-        except sa.exc.OperationalError as error:
-            if "locked" not in str(error.orig):
+            cursor.run("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error):
                 raise
             time.sleep(0.01)
         else:

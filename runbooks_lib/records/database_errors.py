@@ -61,7 +61,8 @@ _POSTGRESQL = (
     (
         r"permission denied",
         "the user may not do that",
-        "a database owner should create the table once, then: GRANT SELECT, INSERT ON runbook_events TO <user>",
+        "the owner makes the tables once, then: GRANT SELECT, INSERT ON runbook_events, runbook_leases TO <user>; "  # noqa: ISC004 - one hint
+        "GRANT UPDATE ON runbook_leases TO <user>",
     ),
     (
         r"lock timeout|LockNotAvailable",
@@ -88,7 +89,7 @@ _POSTGRESQL = (
 )
 
 
-def explain(error: sa.exc.SQLAlchemyError | OSError, url: sa.URL, doing: str) -> RecordError:
+def explain(error: Exception, url: sa.URL, doing: str) -> RecordError:
     """A RecordError that names the ledger, what it means and the next step.
 
     Args:

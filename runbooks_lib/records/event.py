@@ -12,6 +12,11 @@ from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
 
+#: A text as JSON, in ASCII.
+_json = json.encoder.encode_basestring_ascii
+
+_encode = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False).encode
+
 #: ``previous_hash`` of the first event.
 GENESIS = "0" * 64
 
@@ -60,17 +65,29 @@ class Event:
 
     def computed_hash(self, seq: int | None = None) -> str:
         """What ``hash`` must be for these fields, or would have to be at the place ``seq``."""
-        return event_hash(dataclasses.replace(self, seq=self.seq if seq is None else seq))
+        return event_hash(self, seq)
 
 
-def event_hash(event: Event) -> str:
-    """SHA-256 (hex) over every field but ``hash``, as one JSON array: no value can run into its neighbour."""
-    fields = [
-        *("runbooks-event-1", event.seq, event.event_id, event.run_id, event.at, event.kind),
-        *(event.environment, event.operator, event.payload_json, event.previous_hash),
-    ]
-    text = json.dumps(fields, ensure_ascii=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode("ascii")).hexdigest()
+def event_hash(event: Event, seq: int | None = None) -> str:
+    """SHA-256 (hex) over every field but ``hash``, as one JSON array: no value can run into its neighbour.
+
+    Args:
+        event: whose ``hash`` is not looked at.
+        seq: instead of the event's own.
+    """
+    number = event.seq if seq is None else seq
+    texts = (event.event_id, event.run_id, event.at, event.kind, event.environment, event.operator)
+    return fields_hash(number, *texts, event.payload_json, event.previous_hash)
+
+
+def fields_hash(seq: int, *texts: str) -> str:
+    """The same for the fields in their order; the texts are the eight between ``seq`` and ``hash``."""
+    return hashlib.sha256(fields_text(seq, *texts)).hexdigest()
+
+
+def fields_text(seq: int, *texts: str) -> bytes:
+    """What is hashed: json.dumps([version, seq, *texts], separators=(",", ":")), made several times as fast."""
+    return f'["runbooks-event-1",{seq},{",".join(map(_json, texts))}]'.encode("ascii")
 
 
 def utc_text(moment: datetime) -> str:
@@ -80,18 +97,32 @@ def utc_text(moment: datetime) -> str:
 
 def canonical_json(value: Any) -> str:
     """JSON with sorted keys and no white space; the same value always gives the same text."""
-    return json.dumps(plain(value), ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return _encode(plain(value))
 
 
-def plain(value: Any) -> Any:  # noqa: PLR0911 - one line for each kind of value
+def plain(value: Any) -> Any:
     """A value reduced to what JSON can say.
 
     Dataclasses become mappings, datetimes ISO text in UTC, enumerations their value, tuples lists. NaN and the
     infinities become None, because a number that is not one was not measured. Anything else becomes its ``str``.
     """
+    # By exact type first: it is nearly always one of these, and every event waits for it.
+    kind = type(value)
+    if kind is str:
+        return storable(value)
+    if kind is dict:
+        return {storable(str(key)): plain(item) for key, item in value.items()}
+    if kind is list or kind is tuple:
+        return [plain(item) for item in value]
+    if value is None or kind is int or kind is bool:
+        return value
+    return _plain_other(value)
+
+
+def _plain_other(value: Any) -> Any:  # noqa: PLR0911 - one line for each kind of value
     if isinstance(value, Enum):
         return plain(value.value)
-    if value is None or isinstance(value, int):
+    if isinstance(value, int):
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else None
@@ -100,7 +131,7 @@ def plain(value: Any) -> Any:  # noqa: PLR0911 - one line for each kind of value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, Mapping):
-        return {storable(str(key)): plain(item) for key, item in value.items()}
+        return plain(dict(value))
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
     return storable(str(value))
@@ -108,4 +139,6 @@ def plain(value: Any) -> Any:  # noqa: PLR0911 - one line for each kind of value
 
 def storable(text: str) -> str:
     """Text that UTF-8 and a database column can hold: lone surrogates (from odd file names) and NUL are escaped."""
+    if text.isascii() and "\x00" not in text:
+        return text
     return text.encode("utf-8", "backslashreplace").decode("utf-8").replace("\x00", "\\x00")

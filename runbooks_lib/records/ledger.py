@@ -10,20 +10,25 @@ Opening costs nothing; the database is reached at the first read or append, and 
 
 from __future__ import annotations
 
+import time
 import uuid
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from runbooks_lib.records.chain import ChainFault, find_faults
-from runbooks_lib.records.event import GENESIS, Event, canonical_json, event_hash, storable, utc_text
+from runbooks_lib.records.chain import ChainFault, find_faults, is_whole
+from runbooks_lib.records.event import Event, canonical_json, fields_hash, storable, utc_text
+from runbooks_lib.records.schema import COLUMNS
 
 if TYPE_CHECKING:
+    from runbooks_lib.records.cursor import Transaction
     from runbooks_lib.records.database import Database
 
-__all__ = ["ChainFault", "Event", "Ledger"]
+__all__ = ["ChainFault", "Event", "Ledger", "Writing"]
+
+_INSERT = f"INSERT INTO runbook_events ({COLUMNS}) VALUES ({', '.join('?' * len(COLUMNS.split()))})"  # noqa: S608 - constants
 
 
 class Ledger:
@@ -69,23 +74,58 @@ class Ledger:
             RecordError: the ledger could not be written; the event is not in it.
         """
         body = canonical_json(payload or {})
-        with self._database.writing() as connection:
-            last = _select_head(connection)
-            draft = Event(
-                seq=last[0] + 1,
-                event_id=str(uuid.uuid4()),
-                run_id=storable(run_id),
-                at=utc_text(datetime.now(UTC)),
-                kind=storable(kind),
-                environment=storable(environment),
-                operator=storable(operator),
-                payload_json=body,
-                previous_hash=last[1],
-                hash="",
+        with self.writing() as writing:
+            return writing.append_text(
+                kind=kind, run_id=run_id, environment=environment, operator=operator, payload_json=body
             )
-            event = replace(draft, hash=event_hash(draft))
-            _insert(connection, event)
-        return event
+
+    @contextmanager
+    def writing(self) -> Iterator[Writing]:
+        """Several events and locks in one transaction that no other writer shares: all of it, or none when it raises.
+
+        Raises:
+            RecordError: the ledger could not be written; nothing of it is in it.
+        """
+        with self._database.writing() as transaction:
+            yield Writing(transaction)
+
+    def with_leases(self) -> Ledger:
+        """This ledger, made ready for locks where an earlier release made it.
+
+        Raises:
+            RecordError: the ledger could not be written.
+        """
+        self._database.make_leases()
+        return self
+
+    def rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        """What a reading query of ``records`` finds, values in the place of ``?``; nothing before the first event.
+
+        Raises:
+            RecordError: the ledger could not be read.
+        """
+        with self._database.reading() as cursor:
+            return [] if cursor is None else cursor.rows(query, *values)
+
+    @property
+    def has_leases(self) -> bool:
+        """Were locks ever used in this ledger?
+
+        Raises:
+            RecordError: the ledger could not be read.
+        """
+        return self._database.has_leases()
+
+    def now(self) -> float:
+        """Unix seconds by the clock that counts for locks: the server's for PostgreSQL, else this machine's.
+
+        Raises:
+            RecordError: the ledger could not be read.
+        """
+        if self._database.is_sqlite:
+            return time.time()
+        found = self.rows("SELECT extract(epoch FROM clock_timestamp())::float8")
+        return float(found[0][0]) if found else time.time()
 
     def events(  # noqa: PLR0913 - independent filters
         self,
@@ -112,23 +152,23 @@ class Ledger:
         Raises:
             RecordError: the ledger could not be read.
         """
-        from runbooks_lib.records.database import EVENTS
-
-        columns = EVENTS.c
-        wanted = {"run_id": run_id, "environment": environment, "operator": operator, "kind": kind}
-        query = EVENTS.select().order_by(columns.seq.desc() if limit is not None else columns.seq)
-        for name, value in wanted.items():
-            if value is not None:
-                query = query.where(columns[name] == value)
-        if since is not None:
-            query = query.where(columns.at >= utc_text(since))
-        if until is not None:
-            query = query.where(columns.at < utc_text(until))
+        wanted = {
+            "run_id = ?": run_id,
+            "environment = ?": environment,
+            "operator = ?": operator,
+            "kind = ?": kind,
+            "at >= ?": utc_text(since) if since else None,
+            "at < ?": utc_text(until) if until else None,
+        }
+        conditions = [condition for condition, value in wanted.items() if value is not None]
+        values: list[object] = [value for value in wanted.values() if value is not None]
+        query = f"SELECT {COLUMNS} FROM runbook_events"  # noqa: S608 - made of constants; values are bound
+        if conditions:
+            query += f" WHERE {' AND '.join(conditions)}"
+        query += " ORDER BY seq"
         if limit is not None:
-            query = query.limit(limit)
-        with self._database.reading() as connection:
-            rows = [] if connection is None else connection.execute(query).all()
-        events = tuple(Event(*row) for row in rows)
+            query, values = f"{query} DESC LIMIT ?", [*values, limit]
+        events = tuple(Event(*row) for row in self.rows(query, *values))
         return events if limit is None else events[::-1]
 
     def head(self) -> Event | None:
@@ -146,6 +186,10 @@ class Ledger:
         Raises:
             RecordError: the ledger could not be read.
         """
+        query = f"SELECT {COLUMNS} FROM runbook_events ORDER BY seq"  # noqa: S608 - constants
+        with self._database.reading() as cursor:
+            if cursor is None or is_whole(cursor.stream(query)):
+                return ()
         return find_faults(self.events())
 
     def close(self) -> None:
@@ -154,19 +198,74 @@ class Ledger:
             self._database.close()
 
 
-def _select_head(connection: Any) -> tuple[int, str]:
-    """Number and hash of the newest event; 0 and ``GENESIS`` before the first."""
-    from runbooks_lib.records.database import EVENTS
+class Writing:
+    """An open transaction of the ledger: reads what no other writer can change meanwhile, and adds to it.
 
-    query = EVENTS.select().with_only_columns(EVENTS.c.seq, EVENTS.c.hash).order_by(EVENTS.c.seq.desc()).limit(1)
-    row = connection.execute(query).first()
-    return (0, GENESIS) if row is None else (row[0], row[1])
+    Args:
+        transaction: of the database.
+    """
 
+    def __init__(self, transaction: Transaction) -> None:
+        self._cursor = transaction.cursor
+        self._seq, self._hash = transaction.seq, transaction.hash
+        self.now = transaction.now
 
-def _insert(connection: Any, event: Event) -> None:
-    from runbooks_lib.records.database import EVENTS
+    @property
+    def next_seq(self) -> int:
+        """The number that the next event gets."""
+        return self._seq + 1
 
-    names = ("seq", "event_id", "run_id", "at", "kind", "environment", "operator", "payload", "previous_hash", "hash")
-    values = (event.seq, event.event_id, event.run_id, event.at, event.kind, event.environment, event.operator)
-    row = dict(zip(names, (*values, event.payload_json, event.previous_hash, event.hash), strict=True))
-    connection.execute(EVENTS.insert(), row)
+    def rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        """What a query finds, values in the place of ``?``."""
+        return self._cursor.rows(query, *values)
+
+    def change(self, statement: str, *values: object) -> int:
+        """How many rows a statement changed, values in the place of ``?``."""
+        return self._cursor.change(statement, *values)
+
+    def append(  # noqa: PLR0913 - the fields of an event
+        self,
+        *,
+        kind: str,
+        run_id: str,
+        environment: str,
+        operator: str,
+        payload: Mapping[str, Any],
+        event_id: str | None = None,
+    ) -> Event:
+        """Add one event; see ``Ledger.append``. The database refuses an ``event_id`` that another event has."""
+        return self.append_text(
+            kind=kind,
+            run_id=run_id,
+            environment=environment,
+            operator=operator,
+            payload_json=canonical_json(payload),
+            event_id=event_id,
+        )
+
+    def append_text(  # noqa: PLR0913 - the fields of an event
+        self,
+        *,
+        kind: str,
+        run_id: str,
+        environment: str,
+        operator: str,
+        payload_json: str,
+        event_id: str | None = None,
+    ) -> Event:
+        """The same with a payload that is canonical JSON already."""
+        fields = (
+            self.next_seq,
+            event_id or str(uuid.uuid4()),
+            storable(run_id),
+            utc_text(datetime.now(UTC)),
+            storable(kind),
+            storable(environment),
+            storable(operator),
+            payload_json,
+            self._hash,
+        )
+        event = Event(*fields, hash=fields_hash(*fields))
+        self._cursor.change(_INSERT, *fields, event.hash)
+        self._seq, self._hash = event.seq, event.hash
+        return event

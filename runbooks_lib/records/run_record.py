@@ -12,7 +12,8 @@ goes on: ``Run.ledger_error`` holds the reason for the callers to show, and ``re
 
 ``record.json``: schema_version, run_id, runbook, environment, operator, parameters, started_at, process, versions,
 commit; outcome (``running`` until it ended), detail, finished_at; judged_at, verdict (``model.Verdict``, or null when
-none was reached); in_ledger (``run.started`` was written), ledger_error (empty when every event was).
+none was reached); actions (what came of each change, in their order; ``changes.kept`` documents it); in_ledger
+(``run.started`` was written), ledger_error (empty when every event was).
 """
 
 from __future__ import annotations
@@ -106,6 +107,18 @@ class Run:
         kept = {**redact_value(judged, self.secrets), **names}
         self._append("run.judged", _summary(kept))
         self._update(verdict=kept, judged_at=utc_text(datetime.now(UTC)))
+
+    def acted(self, action: Mapping[str, Any]) -> None:
+        """Keep what came of one change in ``record.json``; the engine has written it into the ledger already.
+
+        Raises:
+            RecordError: ``record.json`` could not be written.
+        """
+        given = plain(action)
+        # As in a verdict: names that programs rely on stay.
+        names = {name: given[name] for name in ("action", "environment", "result", "at", "digest", "action_id")}
+        kept = {**redact_value(given, self.secrets), **names}
+        self._update(actions=[*self.record.get("actions", []), kept])
 
     def ended(self, outcome: Outcome, detail: str = "") -> dict[str, Any]:
         """Note in ``record.json`` how the run ended, so that a report can say so; ``finish`` closes it.
@@ -254,6 +267,7 @@ def _first_record(run_id: str, environment: str, started: Mapping[str, Any]) -> 
         "judged_at": None,
         "finished_at": None,
         "verdict": None,
+        "actions": [],
         "in_ledger": True,
         "ledger_error": "",
     }

@@ -12,6 +12,7 @@ from runbooks_lib.errors import RecordError, UsageError
 from runbooks_lib.records.chain import find_faults
 from runbooks_lib.records.event import Event
 from runbooks_lib.records.files import RECEIPT_NAME, KeptFile, keep, kept_paths
+from runbooks_lib.records.leases import Lease, latest_leases
 from runbooks_lib.records.ledger import Ledger
 from runbooks_lib.records.run_record import read_record, run_folder
 from runbooks_lib.records.run_state import RunState, state_of
@@ -73,6 +74,8 @@ def verify(ledger: Ledger, runs_folder: Path, run_id: str | None = None) -> Veri
         UsageError: neither the ledger nor the folder knows the run.
         RecordError: the ledger or a folder could not be read.
     """
+    # Read first: a lock that is taken between the two readings must not look like one whose event is gone.
+    leases = latest_leases(ledger)
     events = ledger.events()
     runs: dict[str, list[Event]] = {}
     for event in events:
@@ -86,7 +89,8 @@ def verify(ledger: Ledger, runs_folder: Path, run_id: str | None = None) -> Veri
             )
         runs = {key: value for key, value in runs.items() if key == run_id}
         folders = {key: value for key, value in folders.items() if key == run_id}
-    faults = _chain_faults(events)
+    faults = [Fault(f"{f.kind} event", f.run_id, f"event {f.seq}", f.detail) for f in find_faults(events)]
+    faults += _lock_faults(leases, events)
     faults += [fault for key, folder in folders.items() for fault in _receipt_faults(key, folder, events, faults)]
     states = {key: state_of(own) for key, own in runs.items()}
     unfinished = {key: str(s) for key, s in states.items() if _closing(runs[key]) is None and _is_run(runs[key])}
@@ -113,8 +117,14 @@ def _is_run(events: Sequence[Event]) -> bool:
     return state_of(events) is not RunState.FINISHED and any(event.kind == "run.started" for event in events)
 
 
-def _chain_faults(events: Sequence[Event]) -> list[Fault]:
-    return [Fault(f"{f.kind} event", f.run_id, f"event {f.seq}", f.detail) for f in find_faults(events)]
+def _lock_faults(leases: Sequence[Lease], events: Sequence[Event]) -> list[Fault]:
+    """The taking of a lock that its own row remembers and that the ledger has no more: cut off at the end."""
+    last = events[-1].seq if events else 0
+    newest = {lease.fencing_number: lease for lease in leases if lease.fencing_number > last}
+    return [
+        Fault("removed event", lease.holder, f"event {seq}", f"event {seq} (lock.acquired, {lease.resource}) is gone")
+        for seq, lease in sorted(newest.items())
+    ]
 
 
 def _folders(runs_folder: Path) -> dict[str, Path]:

@@ -10,6 +10,9 @@ import pytest
 from records_fixtures import notebook_document, verdict_of
 
 from runbooks_lib.errors import UsageError
+from runbooks_lib.records.approvals import Approvals
+from runbooks_lib.records.intentions import Intentions
+from runbooks_lib.records.leases import Leases
 from runbooks_lib.records.ledger import Ledger
 from runbooks_lib.records.verify import verify
 
@@ -275,3 +278,82 @@ def test_verify_a_broken_receipt_is_named(kept, check):
     (kept.folder / "receipt.json").write_text("{", encoding="utf-8")
 
     assert check() == [("changed file", "receipt.json")]
+
+
+@pytest.fixture
+def changed(kept, ledger, runs_folder):
+    """After the runs: a plan, its approval, its lock, its change and the check of it."""
+    from actions_fixtures import kinds
+
+    approvals, intentions, leases = Approvals(ledger), Intentions(ledger), Leases(ledger)
+    plan = {"action": "a", "environment": "sandbox", "full_digest": "a" * 64, "digest": "aaaa-aaaa-aaaa"}
+    who = {"run_id": "r", "environment": "sandbox", "operator": "anna"}
+    proposal = approvals.propose(plan, run_id="r", operator="anna")
+    approval = approvals.give(proposal, approver="ben", seconds=60)
+    held = leases.acquire(environment="sandbox", resources=["x"], holder="r", operator="anna", seconds=60, purpose="a")
+    action_id = intentions.begin({"plan": plan, "fencing": {}}, approval=approval, proposal=proposal, **who).action_id
+    intentions.end(action_id, {"detail": "?"}, **who, certain=False)
+    intentions.settle(action_id, {"confirmed": True}, **who)
+    leases.release(held)
+    ledger.append(kind="run.started", **who)
+    assert verify(ledger, runs_folder).ok
+    return kinds(ledger)
+
+
+SAME = "run_id, at, kind, environment, operator, payload, previous_hash"
+NEW_KINDS = (
+    "plan.proposed",
+    "approval.given",
+    "lock.acquired",
+    "action.intended",
+    "action.ended",
+    "action.checked",
+    "lock.released",
+)
+
+
+@pytest.mark.parametrize("kind", NEW_KINDS)
+@pytest.mark.parametrize("how", ["removed", "edited", "inserted", "reordered"])
+def test_verify_names_what_was_done_to_an_action_an_approval_or_a_lock(changed, check, runs_folder, kind, how):
+    """By somebody who owns the file and took the triggers out; a fresh process sees it as well."""
+    seq = changed.index(kind) + 1
+    statements = {
+        "removed": [f"DELETE FROM runbook_events WHERE seq = {seq}"],
+        "edited": [f"UPDATE runbook_events SET operator = 'zoe' WHERE seq = {seq}"],
+        "inserted": [
+            f"UPDATE runbook_events SET seq = -seq WHERE seq > {seq}",
+            f"INSERT INTO runbook_events SELECT seq + 1, event_id || 'x', {SAME}, 'h' FROM runbook_events WHERE seq = {seq}",
+            "UPDATE runbook_events SET seq = 1 - seq WHERE seq < 0",
+        ],
+        "reordered": [
+            f"UPDATE runbook_events SET seq = -{seq} WHERE seq = {seq}",
+            f"UPDATE runbook_events SET seq = {seq} WHERE seq = {seq} + 1",
+            f"UPDATE runbook_events SET seq = {seq} + 1 WHERE seq = -{seq}",
+        ],
+    }
+    rewrite(runs_folder, *statements[how])
+    fresh = Ledger(f"sqlite:///{runs_folder / 'ledger.sqlite3'}")
+
+    named = {(f"{how} event", f"event {seq + offset}") for offset in (0, 1)}
+    assert named & set(check())
+    assert not verify(fresh, runs_folder).ok
+    fresh.close()
+
+
+def test_verify_locks_that_were_cut_off_the_end_are_seen(kept, ledger, check, runs_folder):
+    """The lock's own number says how long the ledger was."""
+    (held,) = Leases(ledger).acquire(
+        environment="sandbox", resources=["x"], holder="r", operator="anna", seconds=60, purpose="a"
+    )
+    rewrite(runs_folder, f"DELETE FROM runbook_events WHERE seq >= {held.fencing_number}")
+
+    assert ("removed event", f"event {held.fencing_number}") in check()
+
+
+def test_verify_without_the_triggers_still_reads_every_event(kept, ledger, runs_folder):
+    """Taking them out does not make a ledger look empty."""
+    rewrite(runs_folder)
+    fresh = Ledger(f"sqlite:///{runs_folder / 'ledger.sqlite3'}")
+
+    assert verify(fresh, runs_folder).events_count == 5
+    fresh.close()
