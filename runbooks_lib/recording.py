@@ -23,11 +23,15 @@ from typing import Any
 from runbooks_lib import units
 from runbooks_lib.errors import RunbookError
 from runbooks_lib.model import Verdict
+from runbooks_lib.unconfirmed import Unconfirmed, read_unconfirmed, unread, with_unconfirmed
 from runbooks_lib.view import View
 
-#: How long the parent waits for the record and for the child's end together, after it has printed the verdict. The
+#: How long the parent waits for earlier changes, the record and the child's end together, once it has judged. The
 #: child has had all the time of reading before that; with everything down, the command still ends in under ten seconds.
 _PATIENCE_SECONDS = 3.0
+#: How much of that the parent, once it has judged, waits to be told of earlier changes. The child knows them a tenth of
+#: a second after it was started, so this is waited for only where the ledger is slow or does not answer.
+_UNCONFIRMED_SECONDS = 1.0
 #: How long a killed child is waited for: one that is stuck in the kernel is left to the system.
 _KILLED_SECONDS = 0.5
 
@@ -60,10 +64,24 @@ class Recorder:
         self._pipe: Connection[Any, Any] | None = None
         self._failure = ""
         self._ends: float | None = None
+        self._told: Unconfirmed | Kept | None = None
         try:
             self._start(view)
         except OSError as error:  # no process or no file descriptor left: the answer is still worth having
             self._failure = f"no second process could be started to record: {error.strerror or error}"
+
+    def unconfirmed(self) -> Unconfirmed:
+        """Earlier changes that must be checked first, as the child read them; a note where it could not in time."""
+        if self._pipe is None:
+            return unread(self._failure)
+        try:
+            if self._told is None and self._pipe.poll(min(_UNCONFIRMED_SECONDS, self._deadline() - time.monotonic())):
+                self._told = self._pipe.recv()
+        except (OSError, EOFError, pickle.PickleError) as error:
+            return unread(f"the recording process ended early: {type(error).__name__}")
+        if isinstance(self._told, Kept):
+            return unread(self._told.error)
+        return self._told or unread(f"the ledger did not answer in time (the verdict waits {_UNCONFIRMED_SECONDS:g} s)")
 
     def keep(self, verdict: Verdict) -> Kept:
         """Keep the verdict and its report; waits until they are on the disk, or its patience is at its end."""
@@ -105,7 +123,9 @@ class Recorder:
             # A child that has ended already does not take it; what it said last is still there to be read.
             with contextlib.suppress(OSError):
                 pipe.send(verdict)
-            answer = pipe.recv() if pipe.poll(max(0.0, self._deadline() - time.monotonic())) else None
+            answer = self._told
+            while not isinstance(answer, Kept) and pipe.poll(max(0.0, self._deadline() - time.monotonic())):
+                answer = pipe.recv()
         except (OSError, EOFError, pickle.PickleError) as error:
             return Kept(None, f"the recording process ended early: {type(error).__name__}")
         return answer if isinstance(answer, Kept) else Kept(None, f"no record within {_PATIENCE_SECONDS:g} s")
@@ -172,6 +192,9 @@ def _keep(pipe: Connection[Any, Any], view: View, started_at: datetime) -> Kept:
         root=configuration.root,
         started_at=started_at,
     )
+    found = unread(run.ledger_error) if run.ledger_error else read_unconfirmed(run.ledger, run.environment)
+    with contextlib.suppress(BrokenPipeError):
+        pipe.send(found)
     import runbooks_lib.presentation.report as _report  # noqa: F401 - loaded while the parent still reads
 
     try:
@@ -179,6 +202,6 @@ def _keep(pipe: Connection[Any, Any], view: View, started_at: datetime) -> Kept:
     except (EOFError, OSError):
         conclude(run, "interrupted", "it was ended before it had judged")
     else:
-        run.judged(verdict)
+        run.judged(with_unconfirmed(verdict, found))
         conclude(run, "finished")
     return Kept(run.folder, run.ledger_error)

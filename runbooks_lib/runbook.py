@@ -17,7 +17,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from runbooks_lib import config
 from runbooks_lib.config import Configuration, Environment
@@ -27,7 +27,12 @@ from runbooks_lib.model import Verdict
 from runbooks_lib.records import origin
 from runbooks_lib.records.ledger import Ledger
 from runbooks_lib.records.run_record import Outcome, Run, attach_run, run_folder, start_run
+from runbooks_lib.unconfirmed import Unconfirmed, read_unconfirmed, unread, with_unconfirmed
 from runbooks_lib.view import View, open_view
+
+if TYPE_CHECKING:
+    from runbooks_lib.actions.action import Action
+    from runbooks_lib.actions.outcome import Outcome as ActionOutcome
 
 #: How many started runs are looked at for one that this very process left open.
 _LOOK_BACK_EVENTS = 200
@@ -38,11 +43,13 @@ class Runbook(View):
 
     Attributes:
         run: where it is recorded. ``run.ledger_error`` is worth showing when it is not empty.
+        unconfirmed: earlier changes of this environment that may have happened or not; shown when it is opened.
     """
 
-    def __init__(self, view: View, run: Run, *, owns_run: bool) -> None:
+    def __init__(self, view: View, run: Run, *, owns_run: bool, unconfirmed: Unconfirmed) -> None:
         super().__init__(view.name, view.configuration, view.environment, view.parameters)
         self.run = run
+        self.unconfirmed = unconfirmed
         self._owns_run = owns_run
         self._closed = False
 
@@ -54,6 +61,47 @@ class Runbook(View):
         """Where the report is, or will be once the run is closed."""
         return self.run.folder / "report.html"
 
+    def apply(self, action: Action, *, confirm: str = "", reason: str = "") -> ActionOutcome:
+        """Plan a change, or carry it out; what came of it is kept in the record, for the report and the exit code.
+
+        Args:
+            action: with its parameters; ``make_action`` makes one by name.
+            confirm: blank: a dry run. The digest that the dry run showed: it is applied if everything is still as it
+                was. ``auto``: applied at once, where the environment's ``allow_auto`` says so.
+            reason: why; required in a protected environment.
+
+        Returns:
+            The outcome. Refusals and systems that cannot be read are outcomes too, never exceptions.
+
+        Raises:
+            RecordError: the run's folder could not be written. The ledger holds what was done.
+        """
+        from runbooks_lib.changes import apply_in_run
+        from runbooks_lib.presentation.live import live_line
+
+        self._open_again()
+        with live_line(action.name) as show:
+            return apply_in_run(
+                action,
+                self.run,
+                self.environment,
+                confirm=confirm,
+                reason=reason,
+                allowed_signers=self.configuration.allowed_signers,
+                on_progress=show,
+            )
+
+    def _open_again(self) -> None:
+        """A run of its own again, when it was closed: in JupyterLab a plan is often confirmed below the last cell."""
+        if self.run.is_open:
+            return
+        self.run = _start(self.configuration, self.environment, self.name, self.parameters)
+        self._owns_run, self._closed = True, False
+
+    def checked_first(self, verdict: Verdict) -> Verdict:
+        """The verdict with the earlier changes that must be checked before anything else is done."""
+        return with_unconfirmed(verdict, self.unconfirmed)
+
     def close(self, verdict: Verdict) -> None:
         """Record the verdict; the first one counts. A run of its own is finished with it.
 
@@ -62,7 +110,7 @@ class Runbook(View):
         """
         if self._closed or not self.run.is_open:
             return
-        self.run.judged(verdict)
+        self.run.judged(self.checked_first(verdict))
         if self._owns_run:
             conclude(self.run, "finished")
         self._closed = True
@@ -76,8 +124,10 @@ def conclude(run: Run, outcome: Outcome, reason: str = "") -> None:
     Raises:
         RecordError: the run's folder could not be written.
     """
+    from runbooks_lib.changes import keep_unconfirmed
     from runbooks_lib.presentation.report import write_report
 
+    keep_unconfirmed(run)
     record = run.ended(outcome, reason)
     try:
         write_report(run.folder, record)
@@ -115,18 +165,32 @@ def open_runbook(
     ledger = Ledger(configuration.ledger_url)
     given = _given_run(name, configuration, site, ledger)
     if given is not None:
-        return Runbook(view, given, owns_run=False)
-    run = start_run(
-        ledger=ledger,
+        return _opened(view, given, owns_run=False)
+    run = _start(configuration, site, name, view.parameters)
+    _supersede_earlier(run, configuration, site)
+    return _opened(view, run, owns_run=True)
+
+
+def _start(configuration: Configuration, site: Environment, name: str, parameters: Mapping[str, Any]) -> Run:
+    return start_run(
+        ledger=Ledger(configuration.ledger_url),
         runs_folder=configuration.runs_folder,
         runbook=name,
-        environment=environment,
-        parameters=view.parameters,
+        environment=site.name,
+        parameters=parameters,
         secrets=site.secrets,
         root=configuration.root,
     )
-    _supersede_earlier(run, configuration, site)
-    return Runbook(view, run, owns_run=True)
+
+
+def _opened(view: View, run: Run, *, owns_run: bool) -> Runbook:
+    """The runbook, after it was shown what an earlier change left to be checked."""
+    from runbooks_lib.presentation.live import show_first
+
+    name = view.environment.name
+    found = unread(run.ledger_error) if run.ledger_error else read_unconfirmed(run.ledger, name)
+    show_first(found)
+    return Runbook(view, run, owns_run=owns_run, unconfirmed=found)
 
 
 def _given_run(name: str, configuration: Configuration, site: Environment, ledger: Ledger) -> Run | None:

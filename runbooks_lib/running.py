@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from runbooks_lib import catalog
+from runbooks_lib.changes import exit_code
 from runbooks_lib.config import Configuration, Environment
 from runbooks_lib.errors import ExecutionError, RunbookError
 from runbooks_lib.execution import Execution, execute_notebook
@@ -30,19 +31,21 @@ class Finished:
         outcome: ``finished``, ``failed``, ``interrupted`` or ``timed_out``.
         reason: why it did not finish, in one line; empty when it did.
         verdict: None when it was not reached.
+        actions: what came of its changes, as ``record.json`` keeps them.
     """
 
     run: Run
     outcome: Outcome
     reason: str
     verdict: Verdict | None
+    actions: Sequence[Mapping[str, Any]] = ()
 
     @property
     def exit_code(self) -> int:
-        """The verdict's code when the run came to its end, else 30: what is not known is not OK."""
+        """50 or 40 when a change calls for it; else the verdict's, or 30 without one: what is not known is not OK."""
         if self.outcome != "finished" or self.verdict is None:
-            return ExecutionError.exit_code
-        return self.verdict.exit_code
+            return exit_code(ExecutionError.exit_code, self.actions)
+        return exit_code(self.verdict.exit_code, self.actions)
 
     def text(self, *, record: str, colour: bool = False) -> str:
         """The result in a terminal."""
@@ -50,8 +53,11 @@ class Finished:
 
         if self.outcome == "finished" and self.verdict is not None:
             return render(self.verdict, record=record, colour=colour)
+        from runbooks_lib.presentation.log import change_lines
+
         reason = self.reason or "the notebook closed no verdict"
         reached = "" if self.verdict is None else f"\n  It had judged: {plain(self.verdict.headline)}"
+        reached += "".join(f"\n  {line}" for action in self.actions for line in change_lines(action))
         return (
             f"UNKNOWN · {self.run.environment} · {self.run.runbook} did not come to its end ({self.outcome})\n"
             f"  {plain(reason)}{reached}\n\nRecord       {record}"
@@ -120,11 +126,12 @@ def _finish(run: Run, execution: Execution) -> Finished:
     if execution.cell_id:
         reason = f"cell {execution.cell_id}: {reason}"
     conclude(run, execution.outcome, reason)
+    actions = tuple(run.record.get("actions", ()))
     if verdict is None:
-        return Finished(run, execution.outcome, reason, None)
+        return Finished(run, execution.outcome, reason, None, actions)
     import msgspec
 
-    return Finished(run, execution.outcome, reason, msgspec.convert(verdict, Verdict))
+    return Finished(run, execution.outcome, reason, msgspec.convert(verdict, Verdict), actions)
 
 
 def _words(name: str, progress: Progress) -> str:

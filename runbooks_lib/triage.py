@@ -51,7 +51,7 @@ def read_triage(sources: Sources, policy: Policy, *, window_seconds: float | Non
     reads = _first_round(sources, policy, window, scrape)
     facts: dict[str, Any] = read_together(reads, deadline_seconds=policy.deadline_seconds, secrets=sources.secrets)
     at, notes = _moment(facts["lookups"])
-    facts["flags"] = _served_flags(facts["health"])
+    facts["flags"] = served_flags(facts["health"])
     facts["lookups_before"] = facts["lookups"] if isinstance(facts["lookups"], Unreadable) else _NOT_COMPARED
     try:
         reads = _second_round(sources, policy, facts, at=at, ends=ends)
@@ -153,7 +153,7 @@ def _both(missing: Unreadable, instead: Unreadable) -> Unreadable:
     return replace(missing, reason=f"{missing.reason}; nor by two scrapes: {instead.reason}", hint=hint)
 
 
-def _served_flags(health: Health | Unreadable) -> Flags | Unreadable:
+def served_flags(health: Health | Unreadable) -> Flags | Unreadable:
     """The flags that the site serves now, as its health endpoint says; a fraction of the cost of asking its shell."""
     if isinstance(health, Unreadable):
         return replace(health, what="feature flags")

@@ -12,12 +12,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runbooks_lib import units
+from runbooks_lib.actions.outcome import Outcome
+from runbooks_lib.actions.plan import Plan
 from runbooks_lib.facts import Flags, History, Lookups
 from runbooks_lib.judgement.change import contributions
 from runbooks_lib.model import Evidence, Finding, NextStep, Unreadable, Verdict
 from runbooks_lib.policy import Policy
 from runbooks_lib.presentation import markup
-from runbooks_lib.presentation.text import heading, plain, render
+from runbooks_lib.presentation.plans import sheet_of, sheet_of_plan
+from runbooks_lib.presentation.sheet import Sheet, render_sheet
+from runbooks_lib.presentation.text import heading, plain, render, visible
+from runbooks_lib.unconfirmed import check_line
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -102,6 +107,21 @@ def show_steps(steps: Sequence[NextStep]) -> Shown:
     return Shown("\n".join(lines) or "Nothing to do.", markup.steps_list(steps))
 
 
+def show_plan(plan: Plan) -> Shown:
+    """What a change would do: now, after, what it touches, how it is undone, its guards, and what to type."""
+    return _sheet(sheet_of_plan(plan))
+
+
+def show_outcome(outcome: Outcome) -> Shown:
+    """What came of a change: the plan, the refusal, what was done, or what must be checked."""
+    check = check_line(outcome.action_id, outcome.environment) if outcome.action_id else ""
+    return _sheet(sheet_of(outcome, check=check))
+
+
+def _sheet(sheet: Sheet) -> Shown:
+    return Shown(render_sheet(sheet), markup.sheet_card(sheet))
+
+
 def show_closing(verdict: Verdict, report: Path) -> Shown:
     """The end of a notebook: the verdict once more (JupyterLab scrolls down to it), what next, and the record."""
     steps = show_steps(verdict.next_steps)
@@ -113,6 +133,11 @@ def show_closing(verdict: Verdict, report: Path) -> Shown:
 def show_text(text: str) -> Shown:
     """One harmless paragraph."""
     return Shown(plain(text), f"<p>{markup.text(text)}</p>")
+
+
+def show_block(text: str) -> Shown:
+    """Text of several lines to paste elsewhere, as it stands."""
+    return Shown(visible(text), markup.block(text))
 
 
 def show_figure(figure: Figure, *, alt: str) -> ShownFigure:

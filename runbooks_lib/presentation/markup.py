@@ -10,10 +10,12 @@ import html
 from collections.abc import Sequence
 
 from runbooks_lib.model import Evidence, Finding, NextStep, Status, Unreadable, Verdict
-from runbooks_lib.presentation.text import began, grouped, heading, plain
+from runbooks_lib.presentation.sheet import Row, Sheet
+from runbooks_lib.presentation.text import began, grouped, heading, plain, visible
 
 #: Words carry the meaning; the colours (over 4.5 : 1 on white) only repeat it.
 _COLOURS = {Status.OK: "#166534", Status.WARN: "#92400e", Status.FAIL: "#b91c1c", Status.UNKNOWN: "#6b21a8"}
+_BADGE = "color:#fff;padding:1px 7px;border-radius:3px;font-weight:600"
 _WORDS = {Status.OK: "OK", Status.WARN: "WARN", Status.FAIL: "FAIL", Status.UNKNOWN: "UNKNOWN"}
 
 
@@ -22,10 +24,14 @@ def text(value: str, *, at_most: int = 600) -> str:
     return html.escape(plain(value, at_most=at_most), quote=True)
 
 
+def block(value: str) -> str:
+    """Several lines of any text, kept as lines."""
+    return f'<pre style="white-space:pre-wrap;margin:2px 0 8px">{html.escape(visible(value), quote=True)}</pre>'
+
+
 def badge(status: Status) -> str:
     """The status as a word in its colour."""
-    style = f"background:{_COLOURS[status]};color:#fff;padding:1px 7px;border-radius:3px;font-weight:600"
-    return f'<span style="{style}">{_WORDS[status]}</span>'
+    return f'<span style="background:{_COLOURS[status]};{_BADGE}">{_WORDS[status]}</span>'
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, caption: str) -> str:
@@ -96,6 +102,40 @@ def pending_card(runbook: str, environment: str) -> str:
     """What stands in the verdict's place until there is one, so that a run that died says so."""
     title = f"{badge(Status.UNKNOWN)} verdict not reached · {text(runbook)} · {text(environment)}"
     return _card(_COLOURS[Status.UNKNOWN], title, "If this line is still here, the run did not come to its end.")
+
+
+def check_first_card(findings: Sequence[Finding]) -> str:
+    """Earlier changes that may have been made, each with the command that checks."""
+    word = f'<span style="{_BADGE};background:{_COLOURS[Status.WARN]}">CHECK FIRST</span>'
+    body = "".join(f"<div>{text(f.shown)}. {text(f.detail)}</div>{_command(f.hint)}" for f in findings)
+    return _card(_COLOURS[Status.WARN], f"{word} an earlier change may have been made, and was never checked", body)
+
+
+def sheet_card(sheet: Sheet) -> str:
+    """A plan, or what came of one, as one block; commands stand in lines of their own to copy."""
+    above, rows = "", []
+    for row in sheet.rows:
+        rows.append(_sheet_row(row, "" if row.label == above else row.label))
+        above = row.label
+    body = f'<table style="border-collapse:collapse">{"".join(rows)}</table>' if rows else ""
+    closing = f'<div style="margin-top:4px;font-weight:600">{text(sheet.closing)}</div>' if sheet.closing else ""
+    commands = "".join(_command(row.text) for row in sheet.commands)
+    word = f'<span style="{_BADGE};background:{_COLOURS[sheet.status]}">{text(sheet.word)}</span>'
+    return _card(_COLOURS[sheet.status], f"{word} {text(sheet.title)}", f"{body}{closing}{commands}")
+
+
+def _sheet_row(row: Row, label: str) -> str:
+    shown = _command(row.text) if row.kind == "command" else text(row.text, at_most=1_400)
+    if row.kind == "failed":
+        shown = f"<b>{shown}</b>"
+    if not row.label:
+        return f'<tr><td colspan="2" style="text-align:left">{shown}</td></tr>'
+    style = "text-align:left;vertical-align:top;white-space:nowrap;padding:1px 12px 1px 0"
+    return f'<tr><td style="{style}"><i>{text(label)}</i></td><td style="text-align:left">{shown}</td></tr>'
+
+
+def _command(command: str) -> str:
+    return f'<pre style="white-space:pre-wrap;margin:2px 0"><code>{text(command, at_most=4_200)}</code></pre>'
 
 
 def _after_status(verdict: Verdict) -> str:

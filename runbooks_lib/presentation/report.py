@@ -15,6 +15,7 @@ import msgspec
 
 from runbooks_lib import units
 from runbooks_lib.model import Status, Verdict
+from runbooks_lib.presentation.report_changes import changes_of
 from runbooks_lib.presentation.sections import figures, sections
 from runbooks_lib.presentation.text import began, heading, plain
 
@@ -62,6 +63,7 @@ def render_report(record: Mapping[str, Any], notebook: Mapping[str, Any] | None 
         findings=sorted(verdict.findings, key=lambda f: -f.status.rank) if verdict else (),
         began="" if verdict is None else began(verdict),
         unchecked=_unchecked(verdict),
+        changes=changes_of(record),
         figures=figures(notebook) if notebook else (),
         sections=_Markup(sections(notebook)) if notebook else "",
         provenance=_provenance(record),

@@ -70,7 +70,7 @@ def render(verdict: Verdict, *, record: str = "", colour: bool = False) -> str:
         record: where the record is kept, or why it is not; empty to leave the line out.
         colour: use ANSI colours; the words say the same without.
     """
-    lines = [_paint(heading(verdict), verdict.status, colour=colour, bold=True)]
+    lines = [paint(heading(verdict), verdict.status, colour=colour, bold=True)]
     if verdict.rule:
         lines.append(f"  rule: {plain(verdict.rule)}")
     lines += ["", *_finding_lines(verdict.findings, colour=colour)]
@@ -112,7 +112,7 @@ def _finding_lines(findings: Sequence[Finding], *, colour: bool) -> list[str]:
             parts = ["could not be read, as above"]
         told.add(parts[0])
         text = "  ".join([parts[0].ljust(value_width), " · ".join(parts[1:])]).rstrip()
-        word = _paint(_WORDS[finding.status], finding.status, colour=colour)
+        word = paint(_WORDS[finding.status], finding.status, colour=colour)
         wrapped = textwrap.wrap(text, _WIDTH + 10, drop_whitespace=True, break_long_words=False, break_on_hyphens=False)
         # ``wrap`` joins runs of blanks at a break only, so a line that fits keeps its columns.
         first, rest = (text, []) if len(text) <= _WIDTH + 10 else (wrapped[0], wrapped[1:])
@@ -137,7 +137,8 @@ def _labelled(label: str, text: str) -> list[str]:
     return [f"{label if number == 0 else '':<12} {line}" for number, line in enumerate(lines)]
 
 
-def _paint(text: str, status: Status, *, colour: bool, bold: bool = False) -> str:
+def paint(text: str, status: Status, *, colour: bool, bold: bool = False) -> str:
+    """The text in the status's colour; unchanged without colour."""
     return f"\x1b[{_COLOURS[status]}{';1' if bold else ''}m{text}\x1b[0m" if colour else text
 
 

@@ -128,7 +128,7 @@ def test_cli_list_names_every_runbook_with_its_purpose(workplace):
     """By group."""
     done = workplace.run("list")
     assert done.returncode == 0
-    assert re.search(r"(?m)^incident/\n  triage +\S", done.stdout)
+    assert re.search(r"(?m)^incident/\n(?:  .*\n)*  triage +\S", done.stdout)
 
 
 def test_cli_show_prints_parameters_with_what_they_may_be(workplace):

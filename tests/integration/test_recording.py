@@ -7,14 +7,18 @@ from pathlib import Path
 
 import pytest
 from builders import AROUND, situation
+from change_builders import plan_of
 
 from runbooks_lib import config
 from runbooks_lib.judgement.triage import judge_triage
 from runbooks_lib.policy import Policy
 from runbooks_lib.recording import Recorder
+from runbooks_lib.records.event import plain
+from runbooks_lib.records.intentions import Intentions
 from runbooks_lib.records.ledger import Ledger
 from runbooks_lib.records.run_record import read_record
 from runbooks_lib.records.verify import verify
+from runbooks_lib.unconfirmed import with_unconfirmed
 from runbooks_lib.view import View, open_view
 
 VERDICT = judge_triage(situation(), Policy(), AROUND)
@@ -132,3 +136,35 @@ def test_recorder_whose_ledger_never_answers_is_given_up_after_its_patience(view
     kept = Recorder(view).keep(VERDICT)
     assert time.monotonic() - started < 5
     assert kept.error
+
+
+def test_recorder_tells_of_changes_that_were_never_confirmed_before_the_verdict_is_kept(view):
+    """Read by the child, while the parent reads the site; the record holds them too."""
+    ledger = Ledger(view.configuration.ledger_url)
+    plan = {**plain(plan_of(environment="site")), "digest": "9c1f", "full_digest": "9c1f"}
+    begun = Intentions(ledger).begin(
+        {"plan": plan, "confirm": "x", "reason": "", "fencing": {"flag:ENHANCED_CACHE": 1}},
+        approval=None,
+        run_id="20261122-0220-change-7f3a",
+        environment="site",
+        operator="anna",
+    )
+    recorder = Recorder(view)
+    # As long as a whole site is being read: on a machine that does much else, the child needs that.
+    assert recorder._pipe.poll(20)
+    found = recorder.unconfirmed()
+    kept = recorder.keep(with_unconfirmed(VERDICT, found))
+
+    assert [finding.hint for finding in found.findings] == [f"runbooks check {begun.action_id} --environment site"]
+    assert read_record(kept.folder)["verdict"]["findings"][0]["id"] == "changes.unconfirmed"
+
+
+def test_recorder_whose_process_was_killed_does_not_say_that_every_change_was_confirmed(view):
+    """It could not be read, and that is told."""
+    recorder = Recorder(view)
+    os.kill(recorder.pid, signal.SIGKILL)
+    found = recorder.unconfirmed()
+    recorder.abandon()
+
+    assert found.findings == ()
+    assert "could not be read" in found.notes[0]

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
-from records_fixtures import code_cell, prose_cell, verdict_of
+from records_fixtures import code_cell, notebook_document, prose_cell, verdict_of
+from workplace_fixtures import RUNBOOKS
 
 from runbooks_lib.errors import ConfigurationError, UsageError
 from runbooks_lib.execution import execute_notebook
 from runbooks_lib.model import Status
+from runbooks_lib.notebook import judge_change, make_action
 from runbooks_lib.records.ledger import Ledger
-from runbooks_lib.records.run_record import RunState, run_state
+from runbooks_lib.records.run_record import RunState, run_folder, run_state
 from runbooks_lib.records.verify import verify
 from runbooks_lib.runbook import open_runbook
 
@@ -192,3 +198,130 @@ def test_open_runbook_with_a_ledger_on_postgresql(repository, monkeypatch, postg
     assert verify(ledger, runbook.configuration.runs_folder).ok
     ledger.close()
     runbook.run.ledger.close()
+
+
+CHANGE_PARAMETERS = (
+    'environment: str = "site"  # [environment] the site\n'
+    'confirm: str = ""  # the digest of the plan\n'
+    'reason: str = ""  # why\n'
+    'pattern: str = "api:Nothing:*"  # what is deleted'
+)
+CHANGE_OPEN = (
+    "from runbooks_lib.notebook import judge_change, make_action, open_runbook, show_closing, show_outcome\n"
+    "runbook = open_runbook('clear_answers', environment=environment, confirm=confirm, reason=reason, pattern=pattern)"
+)
+CHANGE_APPLY = (
+    "action = make_action('clear_pattern', {'pattern': pattern})\n"
+    "outcome = runbook.apply(action, confirm=confirm, reason=reason)\nshow_outcome(outcome)"
+)
+CHANGE_CLOSE = "verdict = judge_change(runbook, outcome)\nrunbook.close(verdict)\nshow_closing(verdict, runbook.report)"
+
+
+@pytest.fixture
+def changing(changeable):
+    """A workplace whose only runbook plans or makes a change."""
+    (changeable.folder / "notebooks").unlink()
+    folder = changeable.folder / "notebooks" / "operations"
+    folder.mkdir(parents=True)
+    cells = (
+        code_cell(CHANGE_PARAMETERS, cell_id="params", tags=("parameters",)),
+        CHANGE_OPEN,
+        CHANGE_APPLY,
+        CHANGE_CLOSE,
+    )
+    document = notebook_document(prose_cell("# Clear"), *cells)
+    (folder / "clear_answers.ipynb").write_text(json.dumps(document), encoding="utf-8")
+    return changeable
+
+
+def test_runbook_that_changes_something_plans_then_applies_then_refuses(changing):
+    """The command that the plan shows applies it; the same command once more changes nothing."""
+    planned = changing.run("run", "clear_answers", "-e", "site", "-p", "pattern=api:Course:*")
+    assert (planned.returncode, changing.keys()) == (0, 5), planned.stdout + planned.stderr
+    (line,) = [text.strip() for text in planned.stdout.splitlines() if "-p confirm=" in text]
+    words = shlex.split(line)[1:]
+    assert words[:6] == ["run", "clear_answers", "--environment", "site", "-p", "pattern=api:Course:*"]
+
+    applied = changing.run(*words)
+    assert (applied.returncode, changing.keys()) == (0, 0), applied.stdout
+    assert "OK · site" in applied.stdout.splitlines()[0]
+    assert "applied: delete 5 keys" in applied.stdout.splitlines()[0]
+    report = max(changing.folder.glob("runs/*/*/report.html"), key=lambda path: path.stat().st_mtime)
+    assert "APPLIED and read back" in report.read_text(encoding="utf-8")
+
+    changing.fill(2)
+    again = changing.run(*words)
+    assert (again.returncode, changing.keys()) == (40, 2), again.stdout
+    assert "was confirmed already" in again.stdout
+    assert changing.run("verify").returncode == 0
+
+
+def test_runbook_applied_after_it_was_closed_is_recorded_in_a_run_of_its_own(changing, monkeypatch):
+    """As in JupyterLab: the closed run stays as it was hashed."""
+    monkeypatch.chdir(changing.folder)
+    runbook = open_runbook("clear_answers", environment="site")
+    action = make_action("clear_pattern", {"pattern": "api:Course:*"})
+    planned = runbook.apply(action)
+    runbook.close(judge_change(runbook, planned))
+    first = runbook.run.id
+    applied = runbook.apply(action, confirm=planned.plan.digest)
+    runbook.close(judge_change(runbook, applied))
+
+    assert (applied.exit_code, changing.keys()) == (0, 0)
+    assert runbook.run.id != first
+    assert [[action["result"] for action in record["actions"]] for record in changing.records()] == [
+        ["planned"],
+        ["applied"],
+    ]
+    assert verify(runbook.run.ledger, runbook.configuration.runs_folder).ok
+
+
+def test_runbook_of_a_site_that_cannot_be_read_does_not_raise(repository):
+    """Refusals and systems that are down are outcomes: the rest of the runbook still runs."""
+    runbook = open_runbook("clear_answers", environment="sandbox")
+    outcome = runbook.apply(make_action("clear_pattern", {"pattern": "api:Course:*"}))
+    verdict = judge_change(runbook, outcome)
+
+    assert (outcome.exit_code, verdict.status) == (30, Status.UNKNOWN)
+    assert runbook.run.record["actions"][0]["result"] == "unread"
+
+
+def begun_by_a_notebook(place):
+    """A notebook's change that is being made; refused first, where the machine is busy."""
+    place.fill(30_000)
+    for _ in range(5):
+        process = subprocess.Popen(
+            [RUNBOOKS, "run", "clear_answers", "-e", "site", "-p", "pattern=api:Course:*", "-p", "confirm=auto"],
+            cwd=place.folder,
+            env=place.variables,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        while not place.ledger_rows("action.intended") and process.poll() is None:
+            time.sleep(0.002)
+        if process.poll() is None:
+            return process
+        out, err = process.communicate(timeout=10)
+        assert "redis answers within" in out, out + err
+    pytest.fail(f"refused five times: {out}")
+
+
+def test_runbook_whose_kernel_is_killed_while_it_changes_something_exits_fifty(changing):
+    """The report keeps what may have been done, with the command that checks; the next command shows it first."""
+    process = begun_by_a_notebook(changing)
+    changing.redis.freeze()
+    ((action_id, run_id),) = changing.ledger_rows("action.intended")
+    ledger = Ledger(f"sqlite:///{changing.folder / 'runs' / 'ledger.sqlite3'}")
+    (intended,) = ledger.events(kind="action.intended")
+    os.kill(intended.payload["process"]["pid"], signal.SIGKILL)
+    out, err = process.communicate(timeout=60)
+    changing.redis.thaw()
+
+    assert process.returncode == 50, out + err
+    assert "did not come to its end (failed)" in out
+    assert f"runbooks check {action_id} --environment site" in out
+    page = (run_folder(changing.folder / "runs", run_id) / "report.html").read_text(encoding="utf-8")
+    assert "CHECK THIS, something may have changed" in page
+    later = changing.call("change", "clear_pattern", "-e", "site", "-p", "pattern=api:Other:*")
+    assert "CHECK FIRST  may have changed, check: delete 30,000 keys" in later.stderr

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 from builders import AROUND, HOSTILE, NO_PROMETHEUS, NOW, history, lookups, situation
@@ -59,8 +60,9 @@ def test_text_of_a_hostile_name_cannot_move_the_cursor_or_turn_the_direction():
 def test_text_commands_are_never_wrapped():
     """They are there to be pasted."""
     attack = lookups(EndpointLookups("a", hit=6500, miss=3500), attempts=3300.0)
-    verdict = judge_triage(situation(lookups=attack), POLICY, AROUND)
-    command = next(step.command for step in verdict.next_steps if step.command.startswith("echo"))
+    around = replace(AROUND, environment="production-" + "eu-central-" * 5)
+    verdict = judge_triage(situation(lookups=attack), POLICY, around)
+    command = next(step.command for step in verdict.next_steps if step.command.startswith("runbooks change"))
     assert any(line.strip() == command for line in text.render(verdict).splitlines())
 
 

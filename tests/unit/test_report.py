@@ -6,12 +6,16 @@ import re
 import msgspec
 import pytest
 from builders import AROUND, HOSTILE, NO_PROMETHEUS, history, lookups, situation
+from change_builders import hostile_outcome, outcome_of, plan_of
 
+from runbooks_lib.actions.outcome import Outcome, Result
+from runbooks_lib.changes import kept
 from runbooks_lib.facts import EndpointLookups
 from runbooks_lib.judgement.triage import judge_triage
 from runbooks_lib.policy import Policy
 from runbooks_lib.presentation import report
 from runbooks_lib.presentation.sections import sections
+from runbooks_lib.records.event import plain
 
 PNG = base64.b64encode(b"\x89PNG fake").decode()
 
@@ -177,3 +181,62 @@ def test_sections_leave_out_what_the_summary_shows_but_keep_errors():
 def test_sections_put_headings_below_those_of_the_page():
     """A notebook's H1 is a third-level heading of the report."""
     assert "<h3>Title</h3>" in sections(notebook())
+
+
+def acted(*outcomes: Outcome, **changes):
+    """A record with these changes."""
+    return record(actions=[{**plain(kept(outcome)), "approved_by": "ben"} for outcome in outcomes], **changes)
+
+
+def test_report_shows_changes_before_everything_that_was_measured():
+    """Before → after, who, when, why, who approved, how to put it back."""
+    applied = outcome_of(Result.APPLIED, undo=plan_of().undo, action_id="77", detail="Done, and read back.")
+    page = report.render_report(acted(applied), notebook(FIGURE))
+    section = page[page.index("<h2>Changes</h2>") : page.index("<figure>")]
+
+    for words in ("APPLIED and read back", "25 % → 50 %", "anna, 2026-11-22 02:20:31Z", "soaked 24 h", "ben"):
+        assert words in section
+    assert "<pre>runbooks change set_percentage --environment production" in section
+    assert page.index("<h2>Changes</h2>") < page.index("<h2>Findings</h2>")
+
+
+def test_report_of_an_uncertain_change_says_how_to_check_it():
+    """In a run that died as well: what was done stays."""
+    doubtful = outcome_of(Result.MAY_HAVE_CHANGED, undo=plan_of().undo, action_id="77", detail="no answer")
+    page = report.render_report(acted(doubtful, outcome="interrupted", verdict=None))
+
+    assert "INTERRUPTED before its end" in page
+    assert "CHECK THIS, something may have changed" in page
+    assert "<pre>runbooks check 77 --environment production</pre>" in page
+
+
+def test_report_leaves_out_a_dry_run_that_was_carried_out_afterwards():
+    """What came of the plan tells it all; a plan that nothing followed is shown."""
+    page = report.render_report(acted(outcome_of(), outcome_of(Result.APPLIED)))
+
+    assert "PLANNED" not in page
+    assert "PLANNED, nothing was changed" in report.render_report(acted(outcome_of()))
+
+
+def test_report_says_when_a_change_cannot_be_put_back():
+    """And why."""
+    gone = plan_of(undo=None, irreversible="the data is rebuilt")
+
+    assert "irreversible: the data is rebuilt" in report.render_report(acted(outcome_of(Result.APPLIED, plan=gone)))
+
+
+@pytest.mark.parametrize("result", list(Result))
+def test_report_of_a_change_with_hostile_texts_is_text(result):
+    """Every field of it."""
+    page = report.render_report(acted(hostile_outcome(result)))
+
+    assert "<img" not in page
+    assert "\u202e" not in page
+    assert "\x1b" not in page
+    assert len(page) < 60_000
+
+
+@pytest.mark.parametrize("actions", [None, []])
+def test_report_of_a_run_without_changes_has_no_section_for_them(actions):
+    """Also where an older version wrote the record."""
+    assert "<h2>Changes</h2>" not in report.render_report(record(actions=actions))
