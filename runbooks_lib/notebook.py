@@ -1,4 +1,4 @@
-"""What notebooks import: a dozen names, each one line of a runbook."""
+"""What notebooks import: each name is one line of a runbook."""
 
 from runbooks_lib.actions.registry import make_action
 from runbooks_lib.change_verdict import judge_change

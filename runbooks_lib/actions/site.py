@@ -148,7 +148,7 @@ class WriteNode:
         self._seconds = reply_seconds
         self._client: redis.Redis | None = None
 
-    def write(self, *command: str | bytes | int | float) -> object:
+    def write(self, *command: str | bytes | float) -> object:
         """The raw reply to one command.
 
         Raises:

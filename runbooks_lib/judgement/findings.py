@@ -9,13 +9,13 @@ from runbooks_lib.facts import Lookups, Requests
 from runbooks_lib.model import Evidence, Finding, Status, Unreadable
 from runbooks_lib.policy import Threshold
 
-#: Which runbook each finding leads to. Only those that exist are offered (see ``next_steps``).
+#: Which runbook each finding leads to. Only those that exist are offered; ``next_steps`` knows what to take instead.
 RUNBOOKS = {
     "cache.hit_rate": "low_hit_rate",
     "cache.penetration": "cache_penetration",
     "warming.duration": "slow_warming",
     "warming.failures": "slow_warming",
-    "warming.locks": "slow_warming",
+    "warming.locks": "cache_warming",
     "redis.memory": "high_memory",
     "redis.server": "incident_response",
     "site.health": "incident_response",

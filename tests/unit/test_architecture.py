@@ -12,7 +12,22 @@ LIBRARY = ROOT / "runbooks_lib"
 
 #: Lowest first. A module may import from its own layer's folder and from lower layers.
 LAYERS = {
-    **dict.fromkeys(("__init__", "model", "facts", "errors", "config", "policy", "units", "redaction", "startup"), 0),
+    **dict.fromkeys(
+        (
+            "__init__",
+            "model",
+            "facts",
+            "operation_facts",
+            "errors",
+            "config",
+            "policy",
+            "units",
+            "redaction",
+            "redis_urls",
+            "startup",
+        ),
+        0,
+    ),
     **dict.fromkeys(("sources", "judgement", "records"), 1),
     "actions": 2,
     **dict.fromkeys(
@@ -28,11 +43,16 @@ LAYERS = {
             "recording",
             "view",
             "triage",
+            "recovery",
+            "operations",
             "presentation",
+            "changes",
+            "change_verdict",
+            "unconfirmed",
         ),
         3,
     ),
-    **dict.fromkeys(("notebook", "cli", "__main__"), 4),
+    **dict.fromkeys(("notebook", "cli", "commands", "__main__"), 4),
 }
 #: Folders of one layer that do not know each other.
 STRANGERS = {"sources", "judgement", "records"}
@@ -137,3 +157,48 @@ def test_architecture_no_source_sends_a_command_that_blocks_or_deletes(word):
                 ]
                 first = {v.decode() if isinstance(v, bytes) else v for v in literals[:2]}
                 assert word not in first, f"{path.name}:{node.lineno} sends {word}"
+
+
+#: What changes a Redis: data, its settings, its files, or what runs in it.
+WRITING_COMMANDS = frozenset(
+    "APPEND BGREWRITEAOF BGSAVE COPY DECR DECRBY DEL EVAL EVALSHA EXPIRE EXPIREAT FCALL FLUSHALL FLUSHDB GETDEL GETEX "
+    "GETSET HDEL HINCRBY HMSET HSET HSETNX INCR INCRBY LPOP LPUSH LREM LTRIM MIGRATE MOVE MSET PERSIST PEXPIRE PEXPIREAT "
+    "PSETEX RENAME RENAMENX REPLICAOF RESTORE RPOP RPUSH SADD SET SETEX SETNX SHUTDOWN SLAVEOF SPOP SREM SWAPDB UNLINK ZADD "
+    "ZREM".split()
+)
+
+
+def literals_of_calls(path):
+    """(line, text) of every string or bytes that is an argument of a call, also inside a tuple or a list."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.Call) or any(getattr(a, "value", None) == "DRYRUN" for a in node.args):
+            # ``ACL DRYRUN user CONFIG SET …`` asks whether it would be allowed, and changes nothing.
+            continue
+        for argument in node.args:
+            for item in getattr(argument, "elts", [argument]):
+                value = getattr(item, "value", None)
+                if isinstance(value, bytes | str):
+                    yield node.lineno, value.decode("latin-1") if isinstance(value, bytes) else value
+
+
+def test_architecture_writing_commands_are_named_in_actions_only():
+    """So that one folder is to be read to know all that can be written."""
+    named = {
+        f"{path.relative_to(LIBRARY)}:{line} {text}"
+        for path, owner in modules()
+        if owner != "actions"
+        for line, text in literals_of_calls(path)
+        if text in WRITING_COMMANDS
+    }
+    assert named == set()
+
+
+def test_architecture_only_apply_makes_a_writable_site():
+    """A plan, a guard or a notebook cannot get hold of one."""
+    makers = {
+        str(path.relative_to(LIBRARY))
+        for path, _ in modules()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", "")) == "WritableSite"
+    }
+    assert makers == {"actions/apply.py"}
