@@ -19,7 +19,7 @@ from pathlib import Path
 import redis
 
 from benchmarks.timing import Row, against, table
-from runbooks_lib.actions.backup import BackUp
+from runbooks_lib.actions.backup.back_up import BackUp
 from runbooks_lib.actions.site import Site, WritableSite
 from runbooks_lib.config import Environment
 

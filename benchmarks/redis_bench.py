@@ -159,7 +159,7 @@ def _wait_until_loaded(port: int, process: subprocess.Popen[bytes]) -> None:
 
 def _delete_own(port: int) -> tuple[int, int, int]:
     """The real write of the action, pace and progress included."""
-    from runbooks_lib.actions.clearing import ClearPattern
+    from runbooks_lib.actions.keys.clearing import ClearPattern
     from runbooks_lib.actions.site import Site, WritableSite
     from runbooks_lib.config import Environment
 

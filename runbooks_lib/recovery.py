@@ -10,7 +10,7 @@ from runbooks_lib import units
 from runbooks_lib.errors import SourceError
 from runbooks_lib.judgement.recovery import Course, Recovery, judge_recovery
 from runbooks_lib.policy import Policy
-from runbooks_lib.sources.cache_metrics import CacheMetrics
+from runbooks_lib.sources.metrics.cache_metrics import CacheMetrics
 
 _LEAST_LOOKBACK_SECONDS = 60.0
 

@@ -18,7 +18,7 @@ from runbooks_lib.judgement.situation import Situation
 from runbooks_lib.judgement.triage import judge_triage
 from runbooks_lib.model import Kind, Provenance, Unreadable, Verdict
 from runbooks_lib.policy import Policy
-from runbooks_lib.sources.scrapes import EarlyScrape, Scraped, two_scrapes
+from runbooks_lib.sources.metrics.scrapes import EarlyScrape, Scraped, two_scrapes
 from runbooks_lib.sources.together import Read, read_together
 from runbooks_lib.view import Sources, View
 

@@ -15,12 +15,12 @@ from runbooks_lib.parameters import check_values, parse_duration
 from runbooks_lib.policy import Policy, policy_for
 
 if TYPE_CHECKING:
-    from runbooks_lib.sources.cache_metrics import CacheMetrics
     from runbooks_lib.sources.cache_stats import CacheStats
-    from runbooks_lib.sources.django_site import DjangoSite
-    from runbooks_lib.sources.prometheus import Prometheus
-    from runbooks_lib.sources.redis_cache import RedisCache
-    from runbooks_lib.sources.web import Web
+    from runbooks_lib.sources.metrics.cache_metrics import CacheMetrics
+    from runbooks_lib.sources.metrics.prometheus import Prometheus
+    from runbooks_lib.sources.redis.cache import RedisCache
+    from runbooks_lib.sources.site.django_site import DjangoSite
+    from runbooks_lib.sources.site.web import Web
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +112,12 @@ def open_view(configuration: Configuration, name: str, parameters: Mapping[str, 
 
 def sources_of(environment: Environment) -> Sources:
     """The systems of an environment. Making them contacts nothing."""
-    from runbooks_lib.sources.cache_metrics import CacheMetrics
     from runbooks_lib.sources.cache_stats import CacheStats
-    from runbooks_lib.sources.django_site import DjangoSite
-    from runbooks_lib.sources.prometheus import Prometheus
-    from runbooks_lib.sources.redis_cache import RedisCache
-    from runbooks_lib.sources.web import Web
+    from runbooks_lib.sources.metrics.cache_metrics import CacheMetrics
+    from runbooks_lib.sources.metrics.prometheus import Prometheus
+    from runbooks_lib.sources.redis.cache import RedisCache
+    from runbooks_lib.sources.site.django_site import DjangoSite
+    from runbooks_lib.sources.site.web import Web
 
     prometheus = Prometheus(environment)
     return Sources(

@@ -14,5 +14,7 @@
 ``registry``   every action by name, so that a command, an undo or a check can be written as text
 =============  ===================================================================================
 
-An action is a frozen dataclass of its parameters. Nothing but ``apply`` makes a ``WritableSite``; a test holds that.
+The actions themselves are in ``flags``, ``warming``, ``keys`` and ``backup``, and in ``throttling`` and
+``redis_settings``. An action is a frozen dataclass of its parameters. Nothing but ``apply`` makes a ``WritableSite``;
+a test holds that.
 """

@@ -10,8 +10,8 @@
         feature: str
         percentage: int
 
-Its fields are its parameters: JSON types (``str``, ``int``, ``float``, ``bool``), checked in ``__post_init__``, which raises
-``UsageError`` and contacts nothing. The class's docstring is its help; its first line says what it does.
+Its fields are its parameters: JSON types (``str``, ``int``, ``float``, ``bool``), checked in ``__post_init__``, which
+raises ``UsageError`` and contacts nothing. The class's docstring is its help; its first line says what it does.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Action(Protocol):
     name: ClassVar[str]
 
     def resources(self) -> tuple[str, ...]:
-        """What is locked while it is applied (``redis:keys``, ``flag:ENHANCED_CACHE``); sorted, known without reading."""
+        """What is locked while it is applied (``flag:ENHANCED_CACHE``): sorted, known without reading."""
         ...
 
     def plan(self, site: Site) -> Plan:

@@ -135,7 +135,9 @@ def differences(then: Mapping[str, Any], now: Plan) -> tuple[str, ...]:
         old, new = then.get(name), getattr(now, name)
         old_fields = old if isinstance(old, Mapping) else {name: old}
         new_fields = new if isinstance(new, Mapping) else {name: new}
-        for key in sorted({*old_fields, *new_fields}):
-            if canonical_json(old_fields.get(key)) != canonical_json(new_fields.get(key)):
-                lines.append(f"{key}: {old_fields.get(key)} when it was planned, {new_fields.get(key)} now")
+        lines += [
+            f"{key}: {old_fields.get(key)} when it was planned, {new_fields.get(key)} now"
+            for key in sorted({*old_fields, *new_fields})
+            if canonical_json(old_fields.get(key)) != canonical_json(new_fields.get(key))
+        ]
     return tuple(lines)

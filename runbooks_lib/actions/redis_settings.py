@@ -12,6 +12,7 @@ from runbooks_lib.actions.outcome import ReadBack
 from runbooks_lib.actions.plan import Command, Guard, Plan
 from runbooks_lib.actions.site import Progress, Site, WritableSite
 from runbooks_lib.errors import MayHaveChangedError, RefusedError, SourceError, UsageError
+from runbooks_lib.facts import NodeSettings
 from runbooks_lib.judgement.redis_effects import (
     POLICIES,
     bytes_to_evict,
@@ -23,10 +24,9 @@ from runbooks_lib.judgement.redis_effects import (
     shown_setting,
 )
 from runbooks_lib.model import Evidence, NextStep
-from runbooks_lib.operation_facts import NodeSettings
 from runbooks_lib.policy import GUIDE
 from runbooks_lib.redaction import one_line
-from runbooks_lib.sources.redis_settings import NO_CONFIG_HINT, redis_settings
+from runbooks_lib.sources.redis.settings import NO_CONFIG_HINT, redis_settings
 from runbooks_lib.units import parse_redis_size
 
 UNTIL_RESTART = "until restart"
@@ -274,7 +274,7 @@ def set_commands(changes: Mapping[str, str], version: tuple[int, ...]) -> list[l
 
 
 def _version(info: object) -> tuple[int, ...]:
-    from runbooks_lib.sources.redis_replies import Info
+    from runbooks_lib.sources.redis.replies import Info
 
     parts = Info(info).text("redis_version").split(".")
     return tuple(int(part) for part in parts if part.isdecimal())

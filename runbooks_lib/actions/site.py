@@ -1,8 +1,8 @@
 """The systems of one environment, for actions: ``Site`` reads, ``WritableSite`` writes.
 
-A plan is made with a ``Site``. Its Redis refuses every command that the server does not flag as reading, its SQL runs in
-read-only transactions, and its Django shell runs reads only: a dry run cannot write. ``apply`` makes the ``WritableSite``
-after everything else has been checked, and nobody else does.
+A plan is made with a ``Site``. Its Redis refuses every command that the server does not flag as reading, its SQL runs
+in read-only transactions, and its Django shell runs reads only: a dry run cannot write. ``apply`` makes the
+``WritableSite`` after everything else has been checked, and nobody else does.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from redis import exceptions
 from runbooks_lib.config import Environment
 from runbooks_lib.errors import MayHaveChangedError, RefusedError, SourceError
 from runbooks_lib.policy import Policy, policy_for
-from runbooks_lib.sources.redis_client import ask, client_for
-from runbooks_lib.sources.redis_nodes import Nodes, ReadNode, explained, open_nodes
+from runbooks_lib.sources.redis.client import ask, client_for
+from runbooks_lib.sources.redis.nodes import Nodes, ReadNode, explained, open_nodes
 
 if TYPE_CHECKING:
     import redis
 
-    from runbooks_lib.sources.cache_metrics import CacheMetrics
-    from runbooks_lib.sources.django_site import DjangoSite
-    from runbooks_lib.sources.redis_cache import RedisCache
-    from runbooks_lib.sources.web import Web
+    from runbooks_lib.sources.metrics.cache_metrics import CacheMetrics
+    from runbooks_lib.sources.redis.cache import RedisCache
+    from runbooks_lib.sources.site.django_site import DjangoSite
+    from runbooks_lib.sources.site.web import Web
 
 #: A write is waited for this long: giving up earlier does not stop the server.
 WRITE_SECONDS = 60.0
@@ -65,29 +65,29 @@ class Site:
     @cached_property
     def redis(self) -> RedisCache:
         """Redis as facts."""
-        from runbooks_lib.sources.redis_cache import RedisCache
+        from runbooks_lib.sources.redis.cache import RedisCache
 
         return RedisCache(self.environment)
 
     @cached_property
     def django(self) -> DjangoSite:
         """The site's own code; reads only."""
-        from runbooks_lib.sources.django_site import DjangoSite
+        from runbooks_lib.sources.site.django_site import DjangoSite
 
         return DjangoSite(self.environment)
 
     @cached_property
     def metrics(self) -> CacheMetrics:
         """The site's metrics in Prometheus."""
-        from runbooks_lib.sources.cache_metrics import CacheMetrics
-        from runbooks_lib.sources.prometheus import Prometheus
+        from runbooks_lib.sources.metrics.cache_metrics import CacheMetrics
+        from runbooks_lib.sources.metrics.prometheus import Prometheus
 
         return CacheMetrics(Prometheus(self.environment), self.environment)
 
     @cached_property
     def web(self) -> Web:
         """The site's health endpoint, exposition and pages."""
-        from runbooks_lib.sources.web import Web
+        from runbooks_lib.sources.site.web import Web
 
         return Web(self.environment)
 
@@ -119,12 +119,12 @@ class WritableSite(Site):
         return self._writers[node.shown]
 
     def run_in_site(self, program: str, data: Mapping[str, Any], *, timeout_seconds: float = 60.0) -> Any:
-        """Run one of this library's changing programs in ``manage.py shell``; see ``sources.manage_shell``.
+        """Run one of this library's changing programs in ``manage.py shell``; see ``sources.site.manage_shell``.
 
         Raises:
             SourceError: the site gave no answer; whether it changed anything is for the caller to say.
         """
-        from runbooks_lib.sources.manage_shell import ManageShell
+        from runbooks_lib.sources.site.manage_shell import ManageShell
 
         return ManageShell(self.environment, timeout_seconds).run(program, data)
 

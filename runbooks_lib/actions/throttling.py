@@ -15,11 +15,11 @@ from runbooks_lib.actions.outcome import ReadBack
 from runbooks_lib.actions.plan import Guard, Plan
 from runbooks_lib.actions.site import Progress, Site, WritableSite
 from runbooks_lib.errors import MayHaveChangedError, RefusedError, SourceError, UsageError
+from runbooks_lib.facts import ThrottleCounter
 from runbooks_lib.model import Evidence, NextStep
-from runbooks_lib.operation_facts import ThrottleCounter
 from runbooks_lib.policy import GUIDE, allowance
 from runbooks_lib.redaction import one_line
-from runbooks_lib.sources.throttle_counters import SCOPES, counter_names, counters_by_name, throttle_counters
+from runbooks_lib.sources.redis.throttle_counters import SCOPES, counter_names, counters_by_name, throttle_counters
 
 _LONGEST_CLIENT = 200
 #: Between two readings of the same moment: PTTL and the clock are not read together.

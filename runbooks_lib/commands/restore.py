@@ -19,7 +19,7 @@ def add(commands: Any) -> None:
 
 def restore(arguments: argparse.Namespace) -> int:
     """Start the scratch servers, which stay up; say how to look into them and how to end them."""
-    from runbooks_lib.actions.restore import restore_into_scratch
+    from runbooks_lib.actions.backup.restore import restore_into_scratch
     from runbooks_lib.presentation.text import plain
 
     restored = restore_into_scratch(arguments.file)

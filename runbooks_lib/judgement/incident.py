@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from runbooks_lib import units
+from runbooks_lib.facts import Entry, Incident
 from runbooks_lib.model import NextStep
-from runbooks_lib.operation_facts import Entry, Incident
 from runbooks_lib.redaction import one_line
 
 _GUIDE = "guide, Incident Response"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from runbooks_lib import units
+from runbooks_lib.facts import KeyspaceLook
 from runbooks_lib.judgement.findings import unknown
 from runbooks_lib.model import Evidence, Finding, Status, Unreadable
-from runbooks_lib.operation_facts import KeyspaceLook
 
 #: Kinds of keys whose loss somebody notices who did not ask for it, and how.
 COSTLY = {

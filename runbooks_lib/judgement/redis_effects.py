@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from runbooks_lib import units
+from runbooks_lib.facts import NodeSettings
 from runbooks_lib.model import Evidence
-from runbooks_lib.operation_facts import NodeSettings
 from runbooks_lib.redaction import one_line
 
 #: A line for each primary, up to this many.

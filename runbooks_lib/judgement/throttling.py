@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from runbooks_lib import units
-from runbooks_lib.facts import Flags, Requests
+from runbooks_lib.facts import Flags, Requests, ThrottleCounter, ThrottleCounters
 from runbooks_lib.judgement.findings import measured, unknown
 from runbooks_lib.model import Evidence, Finding, Kind, Status, Unreadable
-from runbooks_lib.operation_facts import ThrottleCounter, ThrottleCounters
 from runbooks_lib.policy import MIN_LOOKUPS, Policy, allowance
 from runbooks_lib.redaction import one_line
 

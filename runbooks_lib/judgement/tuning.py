@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from runbooks_lib import units
+from runbooks_lib.facts import NodeSettings, RedisSettings
 from runbooks_lib.judgement.findings import unknown
 from runbooks_lib.judgement.redis_effects import POLICIES, effects, shown_setting
 from runbooks_lib.model import Evidence, Finding, Kind, Status, Unreadable, worst
-from runbooks_lib.operation_facts import NodeSettings, RedisSettings
 from runbooks_lib.policy import GUIDE, Policy
 
 REASON = "guide, Performance Tuning"

@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from runbooks_lib import units
+from runbooks_lib.facts import NodeSettings, RedisSettings
 from runbooks_lib.judgement.findings import unknown
 from runbooks_lib.model import Finding, Kind, Status, Unreadable
-from runbooks_lib.operation_facts import NodeSettings, RedisSettings
 from runbooks_lib.policy import GUIDE, Policy, allowance
 from runbooks_lib.redaction import one_line
 

@@ -6,7 +6,7 @@ import contextlib
 from dataclasses import dataclass
 
 from runbooks_lib import units
-from runbooks_lib.actions.flag_store import store_of
+from runbooks_lib.actions.flags.store import store_of
 from runbooks_lib.actions.plan import Command
 from runbooks_lib.actions.site import Site
 from runbooks_lib.facts import Flag, Flags, FlagService
@@ -15,7 +15,7 @@ from runbooks_lib.model import Finding, Unreadable
 from runbooks_lib.operations.choice import choose
 from runbooks_lib.operations.reading import side_by_side
 from runbooks_lib.presentation.display import Shown, show_table, show_text
-from runbooks_lib.sources.django_site import copy_seconds
+from runbooks_lib.sources.site.django_site import copy_seconds
 from runbooks_lib.sources.together import Read
 from runbooks_lib.triage import served_flags
 from runbooks_lib.view import View

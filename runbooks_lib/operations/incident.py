@@ -10,11 +10,11 @@ from runbooks_lib.actions.outcome import Outcome, Result
 from runbooks_lib.actions.plan import Command
 from runbooks_lib.change_verdict import judge_change
 from runbooks_lib.errors import RecordError, RunbookError
+from runbooks_lib.facts import Entry, Incident
 from runbooks_lib.judgement.incident import RESPONSES, message_text, steps_to_take, summary_text
 from runbooks_lib.judgement.next_steps import run_command
 from runbooks_lib.judgement.triage import judge_triage
 from runbooks_lib.model import Finding, NextStep, Status, Verdict
-from runbooks_lib.operation_facts import Entry, Incident
 from runbooks_lib.operations.verdict import without_accounts
 from runbooks_lib.presentation.display import Shown, show_block, show_steps, show_table, show_text
 from runbooks_lib.records.incidents import NOTED, Incidents

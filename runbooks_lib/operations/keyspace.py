@@ -7,18 +7,18 @@ from dataclasses import dataclass
 
 from runbooks_lib import units
 from runbooks_lib.actions.plan import Command
+from runbooks_lib.facts import KeyGroup, KeyspaceLook
 from runbooks_lib.judgement.operations import check_database_contents, check_database_size
 from runbooks_lib.model import Finding, Unreadable
-from runbooks_lib.operation_facts import KeyGroup, KeyspaceLook
 from runbooks_lib.operations.choice import choose
 from runbooks_lib.operations.reading import attempt
 from runbooks_lib.parameters import parse_duration
 from runbooks_lib.presentation.display import Shown, show_table, show_text
-from runbooks_lib.sources.key_names import key_names
-from runbooks_lib.sources.keyspace import look
-from runbooks_lib.sources.redis_cache import ScanBudget
-from runbooks_lib.sources.redis_nodes import Nodes, ReadNode, open_nodes
-from runbooks_lib.sources.redis_replies import Info
+from runbooks_lib.sources.keyspace.names import key_names
+from runbooks_lib.sources.keyspace.scan import look
+from runbooks_lib.sources.redis.cache import ScanBudget
+from runbooks_lib.sources.redis.nodes import Nodes, ReadNode, open_nodes
+from runbooks_lib.sources.redis.replies import Info
 from runbooks_lib.view import View
 
 #: A look, not an inventory: two million names, or a quarter of a minute.

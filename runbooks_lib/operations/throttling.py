@@ -7,16 +7,15 @@ from dataclasses import dataclass
 
 from runbooks_lib import units
 from runbooks_lib.actions.plan import Command
-from runbooks_lib.facts import Flags, Requests
+from runbooks_lib.facts import Flags, Requests, ThrottleCounter, ThrottleCounters
 from runbooks_lib.judgement.throttling import SCOPES, check_counters, check_share_throttled, check_throttle_works
 from runbooks_lib.model import Finding, Kind, Unreadable
-from runbooks_lib.operation_facts import ThrottleCounter, ThrottleCounters
 from runbooks_lib.operations.reading import side_by_side
 from runbooks_lib.policy import GUIDE, allowance
 from runbooks_lib.presentation.display import Shown, show_table, show_text
-from runbooks_lib.sources.redis_cache import ScanBudget
-from runbooks_lib.sources.redis_nodes import open_nodes
-from runbooks_lib.sources.throttle_counters import throttle_counters
+from runbooks_lib.sources.redis.cache import ScanBudget
+from runbooks_lib.sources.redis.nodes import open_nodes
+from runbooks_lib.sources.redis.throttle_counters import throttle_counters
 from runbooks_lib.sources.together import Read
 from runbooks_lib.triage import served_flags
 from runbooks_lib.view import View

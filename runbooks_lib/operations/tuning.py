@@ -8,16 +8,16 @@ from dataclasses import dataclass, replace
 from runbooks_lib import units
 from runbooks_lib.actions.outcome import Outcome, Result
 from runbooks_lib.actions.plan import Command
+from runbooks_lib.facts import RedisSettings
 from runbooks_lib.judgement.tuning import judge_redis_settings
 from runbooks_lib.judgement.tuning_site import SiteSettings, judge_site_settings
 from runbooks_lib.model import Finding, Status, Unreadable, Verdict
-from runbooks_lib.operation_facts import RedisSettings
 from runbooks_lib.operations.reading import side_by_side
 from runbooks_lib.operations.verdict import judge_operation
 from runbooks_lib.presentation.display import Shown, show_table, show_text
 from runbooks_lib.runbook import Runbook
-from runbooks_lib.sources.redis_nodes import open_nodes
-from runbooks_lib.sources.redis_settings import redis_settings
+from runbooks_lib.sources.redis.nodes import open_nodes
+from runbooks_lib.sources.redis.settings import redis_settings
 from runbooks_lib.sources.together import Read
 from runbooks_lib.view import View
 

@@ -12,7 +12,7 @@ from runbooks_lib.model import Unreadable
 from runbooks_lib.operations.reading import attempt
 from runbooks_lib.policy import Threshold
 from runbooks_lib.presentation.display import Shown, ShownFigure, show_figure, show_text
-from runbooks_lib.sources.cache_metrics import WARMING_SECONDS
+from runbooks_lib.sources.metrics.cache_metrics import WARMING_SECONDS
 from runbooks_lib.view import View
 
 if TYPE_CHECKING:

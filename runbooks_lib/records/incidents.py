@@ -20,7 +20,7 @@ from typing import Any
 
 from runbooks_lib import units
 from runbooks_lib.errors import RefusedError, UsageError
-from runbooks_lib.operation_facts import Entry, Incident
+from runbooks_lib.facts import Entry, Incident
 from runbooks_lib.records.event import Event
 from runbooks_lib.records.event_words import matters, said
 from runbooks_lib.records.ledger import Ledger

@@ -10,7 +10,7 @@ from servers_fixtures import RunningRedis
 from sources_fixtures import site_environment
 
 from action_scenes.scene import Scene
-from runbooks_lib.actions.backup import BackUp
+from runbooks_lib.actions.backup.back_up import BackUp
 
 
 def backup_scene(server: RunningRedis, folder: Path) -> Scene:

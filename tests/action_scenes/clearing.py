@@ -10,7 +10,7 @@ from redis_topology_fixtures import write_commands
 from servers_fixtures import RunningRedis
 
 from action_scenes.scene import Scene
-from runbooks_lib.actions.clearing import ClearAll, ClearPattern
+from runbooks_lib.actions.keys.clearing import ClearAll, ClearPattern
 
 ANSWERS = [b"django:1:api:CourseViewSet:%d" % number for number in range(40)]
 OTHERS = {

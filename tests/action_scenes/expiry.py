@@ -10,7 +10,7 @@ from redis_topology_fixtures import write_commands
 from servers_fixtures import RunningRedis
 
 from action_scenes.scene import Scene
-from runbooks_lib.actions.expiry import ExpireKeys
+from runbooks_lib.actions.keys.expiry import ExpireKeys
 
 LASTING = [b"django:1:api:CourseViewSet:%d" % number for number in range(30)]
 EXPIRING = [b"django:1:api:CourseViewSet:short:%d" % number for number in range(10)]

@@ -10,7 +10,7 @@ import pytest
 from fake_site.place import FakeSite
 
 from action_scenes.scene import Scene
-from runbooks_lib.actions.flag_sets import FallBackToPageCache, RestoreFeatures, RollBackFeatures
+from runbooks_lib.actions.flags.feature_sets import FallBackToPageCache, RestoreFeatures, RollBackFeatures
 
 BEFORE = {"ENHANCED_CACHE": ("gradual", 50), "CACHE_WARMING": ("on", 100), "RATE_LIMITING": ("on", 100)}
 PAGES = {"ENHANCED_CACHE": ("on", 100), "PAGE_CACHE": ("off", 0)}

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from action_scenes.scene import Scene
-from runbooks_lib.actions.flags import (
+from runbooks_lib.actions.flags.feature import (
     AddToWhitelist,
     DisableFeature,
     EnableFeature,

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from action_scenes.scene import Scene
-from runbooks_lib.actions.warming import (
+from runbooks_lib.actions.warming.actions import (
     RemoveWarmingLock,
     RemoveWarmingStatistics,
     RestoreWarmingStatistics,

@@ -10,10 +10,10 @@ import pytest
 
 from runbooks_lib.actions.apply import apply
 from runbooks_lib.actions.desk import Desk
-from runbooks_lib.actions.flag_sets import FallBackToPageCache, RestoreFeatures, RollBackFeatures
+from runbooks_lib.actions.flags.feature_sets import FallBackToPageCache, RestoreFeatures, RollBackFeatures
 from runbooks_lib.actions.outcome import Result
 from runbooks_lib.actions.registry import make_action
-from runbooks_lib.actions.warming import RemoveWarmingLock, TriggerWarming
+from runbooks_lib.actions.warming.actions import RemoveWarmingLock, TriggerWarming
 from runbooks_lib.config import load
 from runbooks_lib.records.ledger import Ledger
 

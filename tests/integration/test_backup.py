@@ -17,21 +17,21 @@ import redis
 from redis_topology_fixtures import acl_user, wait_until
 from sources_fixtures import site_environment
 
-from runbooks_lib.actions.backup import BackUp, proved
-from runbooks_lib.actions.backup_choice import choose
-from runbooks_lib.actions.backup_making import make_backup
-from runbooks_lib.actions.backup_manifest import read_manifest
-from runbooks_lib.actions.backup_proof import prove_file
-from runbooks_lib.actions.bgsave import Saver
-from runbooks_lib.actions.fork_moment import ForkMoment
-from runbooks_lib.actions.restore import restore_into_scratch
+from runbooks_lib.actions.backup.back_up import BackUp, proved
+from runbooks_lib.actions.backup.bgsave import Saver
+from runbooks_lib.actions.backup.choice import choose
+from runbooks_lib.actions.backup.fork_moment import ForkMoment
+from runbooks_lib.actions.backup.making import make_backup
+from runbooks_lib.actions.backup.manifest import read_manifest
+from runbooks_lib.actions.backup.proof import prove_file
+from runbooks_lib.actions.backup.restore import restore_into_scratch
 from runbooks_lib.actions.site import Site, WritableSite
 from runbooks_lib.errors import MayHaveChangedError, RefusedError, SourceError
-from runbooks_lib.sources.persistence import SaveRules, save_state, saving
-from runbooks_lib.sources.rdb_file import check_rdb
-from runbooks_lib.sources.redis_nodes import open_nodes
-from runbooks_lib.sources.save_place import save_place
-from runbooks_lib.sources.scratch_redis import start_scratch
+from runbooks_lib.sources.rdb.file import check_rdb
+from runbooks_lib.sources.rdb.persistence import SaveRules, save_state, saving
+from runbooks_lib.sources.rdb.save_place import save_place
+from runbooks_lib.sources.rdb.scratch import start_scratch
+from runbooks_lib.sources.redis.nodes import open_nodes
 
 #: A save takes so long for each key (a setting that Redis has for its own tests), so that there is time to disturb it.
 DELAY = "rdb-key-save-delay"
@@ -650,7 +650,7 @@ def test_scratch_server_started_for_a_proof_ends_with_its_starter(finished, tmp_
     """Killed with -9 in the middle of a proof, no server with the site's data is left behind."""
     *_, rdb = finished
     code = (
-        "import sys, time, pathlib; from runbooks_lib.sources.scratch_redis import scratch_redis\n"
+        "import sys, time, pathlib; from runbooks_lib.sources.rdb.scratch import scratch_redis\n"
         "with scratch_redis(pathlib.Path(sys.argv[1])) as server:\n"
         "    print(server.process_id, server.folder, flush=True); time.sleep(60)\n"
     )

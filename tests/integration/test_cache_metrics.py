@@ -13,8 +13,8 @@ from servers_fixtures import openmetrics
 from sources_fixtures import site_environment
 
 from runbooks_lib.errors import SourceError
-from runbooks_lib.sources.cache_metrics import CacheMetrics
-from runbooks_lib.sources.prometheus import Prometheus
+from runbooks_lib.sources.metrics.cache_metrics import CacheMetrics
+from runbooks_lib.sources.metrics.prometheus import Prometheus
 
 END = int(time.time()) // 60 * 60 - 60
 BEGIN = END - 7200

@@ -12,15 +12,15 @@ from action_scenes.clearing import ANSWERS, OTHERS, fill
 from actions_fixtures import environment_of
 from redis_topology_fixtures import acl_user
 
-from runbooks_lib.actions.clearing import ClearAll, ClearPattern
-from runbooks_lib.actions.key_pattern import bounded
+from runbooks_lib.actions.keys.clearing import ClearAll, ClearPattern
+from runbooks_lib.actions.keys.pattern import bounded
 from runbooks_lib.actions.site import Site, WritableSite
 from runbooks_lib.errors import MayHaveChangedError, RefusedError
-from runbooks_lib.sources import glob_match
-from runbooks_lib.sources.key_names import KeyNames
-from runbooks_lib.sources.keyspace import look
-from runbooks_lib.sources.redis_cache import ScanBudget
-from runbooks_lib.sources.redis_nodes import open_nodes
+from runbooks_lib.sources.keyspace import glob_match
+from runbooks_lib.sources.keyspace.names import KeyNames
+from runbooks_lib.sources.keyspace.scan import look
+from runbooks_lib.sources.redis.cache import ScanBudget
+from runbooks_lib.sources.redis.nodes import open_nodes
 
 HOSTILE = [
     *(b"a b", b"'", b'"', b"new\nline", b"carriage\r\n", b"*", b"?", b"[a-z]", b"back\\slash", b"$(id)", b";FLUSHALL"),

@@ -12,8 +12,8 @@ import pytest
 from sources_fixtures import site_environment
 
 from runbooks_lib.model import Unreadable
-from runbooks_lib.sources.django_site import READS, DjangoSite
-from runbooks_lib.sources.manage_shell import ManageShell
+from runbooks_lib.sources.site.django_site import READS, DjangoSite
+from runbooks_lib.sources.site.manage_shell import ManageShell
 
 ROOT = Path(__file__).resolve().parents[2]
 HOSTILE = ["'; import os #", '"""', "\\", "\n\nraise SystemExit\n", "$(id) `id`", "😀\u2028", "\x04\x1b[A\x00"]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib import import_module
 
 import msgspec
 import pytest
+from action_scenes import backup, clearing, expiry, flag_sets, flags, redis_settings, throttling, warming
 from action_scenes.scene import Scene
 from actions_fixtures import Hooked, kinds
 
@@ -18,14 +18,15 @@ from runbooks_lib.records.event import plain
 from runbooks_lib.records.intentions import open_intentions
 from runbooks_lib.records.leases import Leases
 
+_MODULES = (backup, clearing, expiry, flag_sets, flags, redis_settings, throttling, warming)
+SCENES = {name: make for module in _MODULES for name, make in module.SCENES.items()}
+
 
 @pytest.fixture(params=ACTIONS)
 def scene(request: pytest.FixtureRequest) -> Scene:
     """One action after the other."""
-    module, _ = ACTIONS[request.param]
-    scenes = import_module(f"action_scenes.{module}").SCENES
-    assert request.param in scenes, f"tests/action_scenes/{module}.py has no scene for {request.param}"
-    made: Scene = scenes[request.param](request)
+    assert request.param in SCENES, f"no module in tests/action_scenes has a scene for {request.param}"
+    made: Scene = SCENES[request.param](request)
     assert made.action.name == request.param
     return made
 

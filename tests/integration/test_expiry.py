@@ -6,7 +6,7 @@ import pytest
 from action_scenes.expiry import EXPIRING, LASTING, SHORT_SECONDS, fill
 from actions_fixtures import environment_of
 
-from runbooks_lib.actions.expiry import ExpireKeys, expiring
+from runbooks_lib.actions.keys.expiry import ExpireKeys, expiring
 from runbooks_lib.actions.site import Site, WritableSite
 
 ACTION = ExpireKeys(pattern="api:CourseViewSet:*", ttl_seconds=900)

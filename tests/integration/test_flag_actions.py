@@ -9,8 +9,8 @@ from fake_site.place import FakeSite
 
 from runbooks_lib.actions.apply import apply
 from runbooks_lib.actions.desk import Desk
-from runbooks_lib.actions.flag_sets import FallBackToPageCache, RestoreFeatures, RollBackFeatures
-from runbooks_lib.actions.flags import AddToWhitelist, DisableFeature, EnableFeature, SetPercentage
+from runbooks_lib.actions.flags.feature import AddToWhitelist, DisableFeature, EnableFeature, SetPercentage
+from runbooks_lib.actions.flags.feature_sets import FallBackToPageCache, RestoreFeatures, RollBackFeatures
 from runbooks_lib.actions.outcome import Result
 from runbooks_lib.actions.site import Site
 from runbooks_lib.errors import RefusedError

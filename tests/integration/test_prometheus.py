@@ -8,8 +8,8 @@ from servers_fixtures import openmetrics
 from sources_fixtures import site_environment
 
 from runbooks_lib.errors import SourceError
-from runbooks_lib.sources import promql
-from runbooks_lib.sources.prometheus import Prometheus
+from runbooks_lib.sources.metrics import promql
+from runbooks_lib.sources.metrics.prometheus import Prometheus
 
 END = int(time.time()) // 60 * 60
 RULES = """

@@ -11,8 +11,8 @@ from runbooks_lib import units
 from runbooks_lib.judgement.recovery import Course
 from runbooks_lib.policy import policy_for
 from runbooks_lib.recovery import watch_recovery
-from runbooks_lib.sources.cache_metrics import CacheMetrics
-from runbooks_lib.sources.prometheus import Prometheus
+from runbooks_lib.sources.metrics.cache_metrics import CacheMetrics
+from runbooks_lib.sources.metrics.prometheus import Prometheus
 
 
 def metrics(url):

@@ -8,7 +8,7 @@ import pytest
 from sources_fixtures import site_environment
 
 from runbooks_lib.errors import SourceError
-from runbooks_lib.sources.redis_cache import RedisCache, ScanBudget
+from runbooks_lib.sources.redis.cache import RedisCache, ScanBudget
 
 TIMEOUT_SECONDS = 1.0
 READS = ("server", "warming")
@@ -199,7 +199,7 @@ def test_user_without_a_right_learns_which_command(guarded):
 
 def test_rights_of_the_hint_are_enough(guarded):
     """What the hint asks for is what is needed, and no more."""
-    from runbooks_lib.sources.redis_errors import NEEDED_RIGHTS
+    from runbooks_lib.sources.redis.errors import NEEDED_RIGHTS
 
     rights = NEEDED_RIGHTS.split()
     patterns = ["~cache_warming_stats", "~cache_warming_lock:*"]

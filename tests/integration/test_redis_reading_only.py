@@ -4,9 +4,9 @@ import pytest
 from redis_topology_fixtures import acl_user
 
 from runbooks_lib.errors import RefusedError, SourceError
-from runbooks_lib.sources.redis_client import address_from
-from runbooks_lib.sources.redis_commands import DESCRIBING
-from runbooks_lib.sources.redis_nodes import ReadNode
+from runbooks_lib.sources.redis.client import address_from
+from runbooks_lib.sources.redis.commands import DESCRIBING
+from runbooks_lib.sources.redis.nodes import ReadNode
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ from runbooks_lib.actions.desk import Desk
 from runbooks_lib.actions.outcome import Result
 from runbooks_lib.actions.redis_settings import TuneRedis
 from runbooks_lib.actions.registry import make_action
-from runbooks_lib.sources.redis_nodes import open_nodes
-from runbooks_lib.sources.redis_settings import redis_settings
+from runbooks_lib.sources.redis.nodes import open_nodes
+from runbooks_lib.sources.redis.settings import redis_settings
 
 MIB = 1024 * 1024
 

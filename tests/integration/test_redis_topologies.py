@@ -12,12 +12,12 @@ from runbooks_lib.errors import RefusedError, SourceError
 from runbooks_lib.judgement.checks.redis import check_memory, check_redis
 from runbooks_lib.model import Kind, Status
 from runbooks_lib.policy import policy_for
-from runbooks_lib.sources.redis_cache import RedisCache
-from runbooks_lib.sources.redis_client import address_from, ask, client_for, explained
-from runbooks_lib.sources.redis_needs import ALL
-from runbooks_lib.sources.redis_nodes import ReadNode, open_nodes
-from runbooks_lib.sources.redis_rights import acl_rules, advice, rights
-from runbooks_lib.sources.redis_topology import locate
+from runbooks_lib.sources.redis.cache import RedisCache
+from runbooks_lib.sources.redis.client import address_from, ask, client_for, explained
+from runbooks_lib.sources.redis.needs import ALL
+from runbooks_lib.sources.redis.nodes import ReadNode, open_nodes
+from runbooks_lib.sources.redis.rights import acl_rules, advice, rights
+from runbooks_lib.sources.redis.topology import locate
 
 LOCK = "cache_warming_lock:startup:all"
 STATISTICS = "cache_warming_stats"

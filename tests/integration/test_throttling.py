@@ -12,9 +12,9 @@ from runbooks_lib.actions.desk import Desk
 from runbooks_lib.actions.outcome import Result
 from runbooks_lib.actions.site import Site
 from runbooks_lib.actions.throttling import ResetThrottle
-from runbooks_lib.sources.redis_cache import ScanBudget
-from runbooks_lib.sources.redis_nodes import open_nodes
-from runbooks_lib.sources.throttle_counters import throttle_counters
+from runbooks_lib.sources.redis.cache import ScanBudget
+from runbooks_lib.sources.redis.nodes import open_nodes
+from runbooks_lib.sources.redis.throttle_counters import throttle_counters
 
 #: User ids that are patterns, commands or markup to somebody; each is also the name of a counter here.
 HOSTILE = [

@@ -16,7 +16,7 @@ from runbooks_lib.actions.desk import Desk
 from runbooks_lib.actions.outcome import Result
 from runbooks_lib.actions.registry import make_action
 from runbooks_lib.actions.site import Site, WritableSite
-from runbooks_lib.actions.warming import (
+from runbooks_lib.actions.warming.actions import (
     RemoveWarmingLock,
     RemoveWarmingStatistics,
     RestoreWarmingStatistics,

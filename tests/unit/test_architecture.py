@@ -17,7 +17,6 @@ LAYERS = {
             "__init__",
             "model",
             "facts",
-            "operation_facts",
             "errors",
             "config",
             "policy",

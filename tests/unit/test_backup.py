@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sources_fixtures import site_environment
 
-from runbooks_lib.actions.backup import BackUp
-from runbooks_lib.actions.backup_choice import Choice
-from runbooks_lib.actions.backup_folder import file_name, made_in, resolved
-from runbooks_lib.actions.backup_guards import (
+from runbooks_lib.actions.backup.back_up import BackUp
+from runbooks_lib.actions.backup.bgsave import patience_seconds, what_a_failure_means
+from runbooks_lib.actions.backup.choice import Choice
+from runbooks_lib.actions.backup.folder import file_name, made_in, resolved
+from runbooks_lib.actions.backup.guards import (
     _disk_guard,
     _folder_guard,
     _fork_guards,
@@ -22,20 +23,19 @@ from runbooks_lib.actions.backup_guards import (
     cow_bytes,
     disk_bytes,
 )
-from runbooks_lib.actions.backup_manifest import BackupFile, Manifest, Moment, SampledKey, read_manifest, write_manifest
-from runbooks_lib.actions.backup_proof import Sampled, _count, count_problems, sample_problems
-from runbooks_lib.actions.bgsave import patience_seconds, what_a_failure_means
+from runbooks_lib.actions.backup.manifest import BackupFile, Manifest, Moment, SampledKey, read_manifest, write_manifest
+from runbooks_lib.actions.backup.proof import Sampled, _count, count_problems, sample_problems
+from runbooks_lib.actions.backup.replication_dump import _command
 from runbooks_lib.actions.plan import Command
 from runbooks_lib.actions.registry import command_line, make_action
-from runbooks_lib.actions.replication_dump import _command
 from runbooks_lib.errors import SourceError, UsageError
-from runbooks_lib.sources.key_sample import Value, _digest, shares
-from runbooks_lib.sources.persistence import SaveRules, SaveState, Saving
-from runbooks_lib.sources.rdb_file import RdbCheck, copy_private
-from runbooks_lib.sources.redis_client import address_from
-from runbooks_lib.sources.redis_nodes import ReadNode
-from runbooks_lib.sources.redis_programs import is_older
-from runbooks_lib.sources.save_place import SavePlace
+from runbooks_lib.sources.keyspace.sample import Value, _digest, shares
+from runbooks_lib.sources.rdb.file import RdbCheck, copy_private
+from runbooks_lib.sources.rdb.persistence import SaveRules, SaveState, Saving
+from runbooks_lib.sources.rdb.save_place import SavePlace
+from runbooks_lib.sources.redis.client import address_from
+from runbooks_lib.sources.redis.nodes import ReadNode
+from runbooks_lib.sources.redis.programs import is_older
 
 STATE = SaveState(
     running=False,

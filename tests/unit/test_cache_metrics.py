@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from sources_fixtures import http_answer, site_environment
 
 from runbooks_lib.errors import SourceError
-from runbooks_lib.sources.cache_metrics import CacheMetrics
-from runbooks_lib.sources.endpoints import MAX_ENDPOINTS, by_endpoint, folded
-from runbooks_lib.sources.prometheus import Prometheus
+from runbooks_lib.sources.metrics.cache_metrics import CacheMetrics
+from runbooks_lib.sources.metrics.endpoints import MAX_ENDPOINTS, by_endpoint, folded
+from runbooks_lib.sources.metrics.prometheus import Prometheus
 
 SITE = json.loads((Path(__file__).parents[1] / "data" / "prometheus" / "site.json").read_text())
 NOW = 1_795_376_700

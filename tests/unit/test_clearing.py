@@ -3,16 +3,16 @@
 import pytest
 from builders import NOW
 
-from runbooks_lib.actions import key_plans
-from runbooks_lib.actions.clearing import ClearAll, ClearPattern
-from runbooks_lib.actions.deletion import judged
-from runbooks_lib.actions.key_pattern import bounded
+from runbooks_lib.actions.keys import plans as key_plans
+from runbooks_lib.actions.keys.clearing import ClearAll, ClearPattern
+from runbooks_lib.actions.keys.deletion import judged
+from runbooks_lib.actions.keys.pattern import bounded
+from runbooks_lib.actions.keys.sweep import packed, unpacked
 from runbooks_lib.actions.registry import make_action
-from runbooks_lib.actions.sweep import packed, unpacked
 from runbooks_lib.errors import UsageError
+from runbooks_lib.facts import KeyGroup, KeyspaceLook
 from runbooks_lib.model import Provenance
-from runbooks_lib.operation_facts import KeyGroup, KeyspaceLook
-from runbooks_lib.sources.key_names import KeyNames
+from runbooks_lib.sources.keyspace.names import KeyNames
 
 DJANGO = KeyNames(b"django:1:")
 

@@ -15,8 +15,8 @@ from sources_fixtures import site_environment
 
 from runbooks_lib.errors import SourceError, UsageError
 from runbooks_lib.model import Kind, Unreadable
-from runbooks_lib.sources.django_site import READS, DjangoSite
-from runbooks_lib.sources.manage_shell import ManageShell
+from runbooks_lib.sources.site.django_site import READS, DjangoSite
+from runbooks_lib.sources.site.manage_shell import ManageShell
 
 #: What ``manage.py shell`` of Django does with its input, with the noise around it.
 SHELL = """
@@ -148,7 +148,7 @@ def test_call_unknown_name_is_refused_before_anything_starts(make_site, tmp_path
 
 def test_program_on_the_site_offers_exactly_the_reads_of_the_table():
     """The table here and the functions there are the same."""
-    from runbooks_lib.sources import on_site
+    from runbooks_lib.sources.site import on_site
 
     assert on_site.READS.keys() == READS.keys()
 
@@ -165,7 +165,7 @@ def test_program_on_the_site_offers_exactly_the_reads_of_the_table():
 )
 def test_cache_settings_hold_no_password(location, shown):
     """Whatever form a location has, only where it leads is shown; options are chosen by name."""
-    from runbooks_lib.sources.on_site import cache_without_secrets
+    from runbooks_lib.sources.site.on_site import cache_without_secrets
 
     options = {
         "PASSWORD": "secret",
@@ -216,7 +216,7 @@ def test_run_hostile_value_arrives_equal_and_is_never_code(make_site, tmp_path, 
 )
 def test_input_whatever_the_value_the_code_is_the_same(value):
     """Only characters that cannot end a literal vary, and what they hold is equal to the value."""
-    from runbooks_lib.sources.manage_shell import _input
+    from runbooks_lib.sources.site.manage_shell import _input
 
     text = _input({"token": "t", "program": ECHO, "data": value}).decode("ascii")
     head, data, tail = (

@@ -2,7 +2,7 @@
 
 import pytest
 
-from runbooks_lib.actions.expiry import ExpireKeys, expiring
+from runbooks_lib.actions.keys.expiry import ExpireKeys, expiring
 from runbooks_lib.errors import UsageError
 
 

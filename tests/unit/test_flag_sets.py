@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runbooks_lib.actions.flag_sets import FALLEN_BACK, FallBackToPageCache, RestoreFeatures, RollBackFeatures
-from runbooks_lib.actions.flag_states import parse_states, restoring
+from runbooks_lib.actions.flags.feature_sets import FALLEN_BACK, FallBackToPageCache, RestoreFeatures, RollBackFeatures
+from runbooks_lib.actions.flags.states import parse_states, restoring
 from runbooks_lib.errors import UsageError
 from runbooks_lib.facts import Flag
 

@@ -6,8 +6,8 @@ import pytest
 from builders import HOSTILE, NOW
 
 from runbooks_lib.actions.registry import ACTIONS
+from runbooks_lib.facts import Entry, Incident
 from runbooks_lib.judgement.incident import RESPONSES, message_text, response_for, steps_to_take, summary_text
-from runbooks_lib.operation_facts import Entry, Incident
 
 CONTACTS = {"on_call": "on-call@example.com", "devops": "devops@example.com", "cache_team": "cache-team@example.com"}
 RUNBOOKS = ("triage", "low_hit_rate", "feature_flags", "rollback")

@@ -4,12 +4,12 @@ from collections import Counter
 
 import pytest
 
-from runbooks_lib.actions.key_pattern import bounded, everything
+from runbooks_lib.actions.keys.pattern import bounded, everything
 from runbooks_lib.errors import RefusedError
-from runbooks_lib.sources import glob_match
-from runbooks_lib.sources.key_names import KeyNames, Kind, glob_escape, shown
-from runbooks_lib.sources.keyspace import Reservoir
-from runbooks_lib.sources.pacing import LARGEST_STEP, SMALLEST_STEP, Pace
+from runbooks_lib.sources.keyspace import glob_match
+from runbooks_lib.sources.keyspace.names import KeyNames, Kind, glob_escape, shown
+from runbooks_lib.sources.keyspace.pacing import LARGEST_STEP, SMALLEST_STEP, Pace
+from runbooks_lib.sources.keyspace.scan import Reservoir
 
 DJANGO = KeyNames(b"django:1:")
 

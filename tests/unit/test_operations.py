@@ -12,6 +12,8 @@ from runbooks_lib.facts import (
     Flag,
     Flags,
     FlagService,
+    KeyGroup,
+    KeyspaceLook,
     Series,
     Warming,
     WarmingLock,
@@ -22,7 +24,6 @@ from runbooks_lib.facts import (
 from runbooks_lib.judgement.agreement import check_flags_agree, check_warming_schedule, flag_value
 from runbooks_lib.judgement.operations import check_database_contents, check_database_size
 from runbooks_lib.model import Status
-from runbooks_lib.operation_facts import KeyGroup, KeyspaceLook
 from runbooks_lib.operations.effect import Effect, show_effect
 from runbooks_lib.operations.flags import FlagState, choose_flag_change, choose_rollback, show_flag_state
 from runbooks_lib.operations.keyspace import DatabaseState, NodeSize, choose_cache_operation, show_contents, show_size

@@ -13,9 +13,9 @@ from sources_fixtures import http_answer, site_environment
 
 from runbooks_lib.errors import SourceError
 from runbooks_lib.model import Kind
-from runbooks_lib.sources import promql
-from runbooks_lib.sources.prometheus import Prometheus, PrometheusWarning
-from runbooks_lib.sources.prometheus_http import MAX_BODY_BYTES
+from runbooks_lib.sources.metrics import promql
+from runbooks_lib.sources.metrics.prometheus import Prometheus, PrometheusWarning
+from runbooks_lib.sources.metrics.prometheus_http import MAX_BODY_BYTES
 
 DATA = Path(__file__).parents[1] / "data" / "prometheus"
 TIMEOUT_SECONDS = 0.4
@@ -452,10 +452,10 @@ def test_url_that_cannot_be_understood_is_refused_without_showing_it(url):
 
 
 def test_queries_side_by_side_take_as_long_as_the_slowest(socket_server):
-    """Eight questions of 0.1 s are answered in little more than 0.1 s."""
+    """Eight questions that each take 0.3 s would take 2.4 s one after the other."""
 
     def act(connection, _request):
-        time.sleep(0.1)
+        time.sleep(0.3)
         connection.sendall(http_answer(recorded("scalar.json")))
 
     source = prometheus(socket_server(act).url)
@@ -463,7 +463,7 @@ def test_queries_side_by_side_take_as_long_as_the_slowest(socket_server):
     started = time.monotonic()
     source.query_all({str(number): "1" for number in range(8)})
 
-    assert time.monotonic() - started < 0.4
+    assert time.monotonic() - started < 1.2
 
 
 def test_making_a_prometheus_sends_nothing():

@@ -11,9 +11,9 @@ from sources_fixtures import site_environment
 
 from runbooks_lib.errors import SourceError
 from runbooks_lib.model import Kind
-from runbooks_lib.sources.redis_cache import SITE_LOCKS, RedisCache, ScanBudget
-from runbooks_lib.sources.redis_client import address_of
-from runbooks_lib.sources.redis_replies import Info, parse_scan, parse_warming_statistics, text_of
+from runbooks_lib.sources.redis.cache import SITE_LOCKS, RedisCache, ScanBudget
+from runbooks_lib.sources.redis.client import address_of
+from runbooks_lib.sources.redis.replies import Info, parse_scan, parse_warming_statistics, text_of
 
 DATA = Path(__file__).parents[1] / "data" / "redis"
 TIMEOUT_SECONDS = 0.4
@@ -444,7 +444,7 @@ def test_client_sends_each_command_once(tcp_server):
     """Whoever writes must never have a write repeated: the client itself never does."""
     from redis import exceptions
 
-    from runbooks_lib.sources.redis_client import ask, client_for
+    from runbooks_lib.sources.redis.client import ask, client_for
 
     seen = []
 

@@ -4,7 +4,7 @@ import pytest
 from redis import exceptions
 
 from runbooks_lib.errors import RefusedError
-from runbooks_lib.sources.redis_commands import DESCRIBING, ReadingCommands, name_of, words_of
+from runbooks_lib.sources.redis.commands import DESCRIBING, ReadingCommands, name_of, words_of
 
 READONLY = [b"get", 2, [b"readonly", b"fast"]]
 

@@ -9,10 +9,10 @@ import redis
 from redis_topology_fixtures import speaking_redis
 
 from runbooks_lib.errors import SourceError
-from runbooks_lib.sources import redis_needs
-from runbooks_lib.sources.redis_client import address_from
-from runbooks_lib.sources.redis_nodes import ReadNode
-from runbooks_lib.sources.redis_rights import HEADINGS, Rights, acl_rules, advice, rights, setuser
+from runbooks_lib.sources.redis import needs as redis_needs
+from runbooks_lib.sources.redis.client import address_from
+from runbooks_lib.sources.redis.nodes import ReadNode
+from runbooks_lib.sources.redis.rights import HEADINGS, Rights, acl_rules, advice, rights, setuser
 
 LIBRARY = Path(__file__).parents[2] / "runbooks_lib"
 CONTAINERS = {"ACL", "CLIENT", "CLUSTER", "COMMAND", "CONFIG", "MEMORY", "OBJECT", "SLOWLOG", "LATENCY", "SCRIPT"}

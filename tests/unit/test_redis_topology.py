@@ -12,10 +12,10 @@ from runbooks_lib.facts import RedisNode
 from runbooks_lib.judgement.checks.redis import check_memory, check_redis
 from runbooks_lib.model import Kind
 from runbooks_lib.policy import policy_for
-from runbooks_lib.sources.redis_cache import RedisCache
-from runbooks_lib.sources.redis_client import address_from
-from runbooks_lib.sources.redis_nodes import Nodes
-from runbooks_lib.sources.redis_topology import Topology, index_for, locate, may_have_moved
+from runbooks_lib.sources.redis.cache import RedisCache
+from runbooks_lib.sources.redis.client import address_from
+from runbooks_lib.sources.redis.nodes import Nodes
+from runbooks_lib.sources.redis.topology import Topology, index_for, locate, may_have_moved
 
 SECONDS = 0.6
 WHOLE = [0, 16383, ["127.0.0.1", 7001, "id"]]

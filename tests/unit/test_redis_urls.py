@@ -6,8 +6,8 @@ from sources_fixtures import site_environment
 from runbooks_lib import config
 from runbooks_lib.errors import ConfigurationError, SourceError
 from runbooks_lib.redis_urls import BadUrlError, parse_many_hosts
-from runbooks_lib.sources.redis_client import address_from
-from runbooks_lib.sources.redis_topology import locate
+from runbooks_lib.sources.redis.client import address_from
+from runbooks_lib.sources.redis.topology import locate
 
 SECRET = "s3cret"
 

@@ -13,11 +13,11 @@ from sources_fixtures import http_answer, site_environment
 
 from runbooks_lib.errors import SourceError
 from runbooks_lib.model import Unreadable
-from runbooks_lib.sources import histogram
-from runbooks_lib.sources.exposition import parse_exposition
-from runbooks_lib.sources.growth import growth_between
-from runbooks_lib.sources.scrapes import EarlyScrape, two_scrapes
-from runbooks_lib.sources.web import Web
+from runbooks_lib.sources.metrics import histogram
+from runbooks_lib.sources.metrics.exposition import parse_exposition
+from runbooks_lib.sources.metrics.growth import growth_between
+from runbooks_lib.sources.metrics.scrapes import EarlyScrape, two_scrapes
+from runbooks_lib.sources.site.web import Web
 
 LOOKUPS = "cache_requests_total"
 

@@ -8,13 +8,12 @@ from builders import FROM, HOSTILE, NO_PROMETHEUS, NO_REDIS, NO_WEB, requests
 from runbooks_lib.actions.registry import make_action
 from runbooks_lib.actions.throttling import ResetThrottle
 from runbooks_lib.errors import UsageError
-from runbooks_lib.facts import Flag, Flags
+from runbooks_lib.facts import Flag, Flags, ThrottleCounter, ThrottleCounters
 from runbooks_lib.judgement.throttling import check_counters, check_share_throttled, check_throttle_works
 from runbooks_lib.model import Status
-from runbooks_lib.operation_facts import ThrottleCounter, ThrottleCounters
 from runbooks_lib.operations.throttling import ThrottleState, show_fullest
 from runbooks_lib.policy import policy_for
-from runbooks_lib.sources.throttle_counters import counter_names
+from runbooks_lib.sources.redis.throttle_counters import counter_names
 
 POLICY = policy_for(1.0)
 RATES = {"anon": "100/hour", "user": "1000/hour"}

@@ -15,7 +15,7 @@ from runbooks_lib.facts import Alerts, Flag, Flags
 from runbooks_lib.judgement.change import earlier_window
 from runbooks_lib.model import Kind, Unreadable
 from runbooks_lib.policy import Policy
-from runbooks_lib.sources import scrapes
+from runbooks_lib.sources.metrics import scrapes
 from runbooks_lib.triage import read_triage
 
 POLICY = replace(Policy(), deadline_seconds=1.0)
@@ -177,10 +177,11 @@ def test_read_triage_with_prometheus_hanging_and_slow_metrics_still_gets_two_scr
         lookups = history = requests = warming = hit_rate_gauge = staticmethod(late)
 
     monkeypatch.setattr(
-        "runbooks_lib.sources.scrapes._compare", lambda *pages: SimpleNamespace(growths=pages, gap=asked[1] - asked[0])
+        "runbooks_lib.sources.metrics.scrapes._compare",
+        lambda *pages: SimpleNamespace(growths=pages, gap=asked[1] - asked[0]),
     )
     for name in ("_lookups", "_requests", "_warming"):
-        monkeypatch.setattr(f"runbooks_lib.sources.scrapes.{name}", lambda pair, *_: pair)
+        monkeypatch.setattr(f"runbooks_lib.sources.metrics.scrapes.{name}", lambda pair, *_: pair)
     began = time.monotonic()
     web = Part({"health": health, "exposition": page})
     policy = replace(POLICY, deadline_seconds=4.0)

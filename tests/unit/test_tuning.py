@@ -8,11 +8,11 @@ from builders import HOSTILE, NO_REDIS, NOW
 from runbooks_lib.actions.redis_settings import TuneRedis, set_commands
 from runbooks_lib.actions.registry import make_action
 from runbooks_lib.errors import UsageError
+from runbooks_lib.facts import NodeSettings, RedisSettings
 from runbooks_lib.judgement.redis_effects import bytes_to_evict, effects, fits_host
 from runbooks_lib.judgement.tuning import GUIDE_REDIS, judge_redis_settings
 from runbooks_lib.judgement.tuning_site import SiteSettings, judge_site_settings
 from runbooks_lib.model import Kind, Provenance, Status, Unreadable
-from runbooks_lib.operation_facts import NodeSettings, RedisSettings
 from runbooks_lib.policy import GUIDE, allowance, policy_for
 from runbooks_lib.units import parse_redis_size
 

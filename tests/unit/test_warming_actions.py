@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runbooks_lib.actions.warming import (
+from runbooks_lib.actions.warming.actions import (
     RemoveWarmingLock,
     RemoveWarmingStatistics,
     RestoreWarmingStatistics,
     TriggerWarming,
 )
-from runbooks_lib.actions.warming_lock import require_lock_name
-from runbooks_lib.actions.warming_statistics import COLUMNS, parse_fields, seconds_of
+from runbooks_lib.actions.warming.lock import require_lock_name
+from runbooks_lib.actions.warming.statistics import COLUMNS, parse_fields, seconds_of
 from runbooks_lib.errors import UsageError
 
 

@@ -11,7 +11,7 @@ from sources_fixtures import http_answer, site_environment
 
 from runbooks_lib.errors import SourceError, UsageError
 from runbooks_lib.model import Kind
-from runbooks_lib.sources.web import Web
+from runbooks_lib.sources.site.web import Web
 
 HEALTHY = {
     "status": "healthy",

@@ -1,0 +1,1 @@
+"""A backup and its proof, and a restore into a scratch server."""

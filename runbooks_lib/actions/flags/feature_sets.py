@@ -1,0 +1,127 @@
+"""Change several feature flags in one plan: the guide's rollback, and its fallback in a severity 1 incident."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from runbooks_lib.actions.action import Written
+from runbooks_lib.actions.flags.plans import Change, plan_states
+from runbooks_lib.actions.flags.read_back import read_steps_back
+from runbooks_lib.actions.flags.states import OFF, ON, FlagState, parse_states
+from runbooks_lib.actions.flags.writes import write_states
+from runbooks_lib.actions.outcome import ReadBack
+from runbooks_lib.actions.plan import Plan
+from runbooks_lib.actions.site import Site, WritableSite
+
+#: Guide, Rolling Back Changes; in its order.
+ROLLED_BACK = {"ENHANCED_CACHE": OFF, "CACHE_WARMING": OFF, "RATE_LIMITING": OFF}
+#: Guide, Severity 1. The fallback comes first: killed between the two, a site has both and not neither.
+FALLEN_BACK = {"PAGE_CACHE": ON, "ENHANCED_CACHE": OFF}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RollBackFeatures:
+    """Switch off all new features, as the guide lists them: enhanced cache, warming, rate limiting.
+
+    Attributes:
+        accept_volatile: set them even where flags are kept in the cache and fall back by themselves.
+    """
+
+    name: ClassVar[str] = "roll_back_features"
+    accept_volatile: bool = False
+
+    def resources(self) -> tuple[str, ...]:
+        """The flags."""
+        return _resources(ROLLED_BACK)
+
+    def plan(self, site: Site) -> Plan:
+        """See ``Action.plan``."""
+        optional = frozenset(ROLLED_BACK) - {"ENHANCED_CACHE"}
+        title = "switch off all new features"
+        intent = dataclasses.asdict(self)
+        return plan_states(Change(self.name, title, intent, ROLLED_BACK, self.accept_volatile, optional), site)
+
+    def write(self, plan: Plan, site: WritableSite) -> Written:
+        """See ``Action.write``."""
+        return write_states(plan, site, ROLLED_BACK)
+
+    def read_back(self, plan: Plan, site: Site, written: Mapping[str, Any]) -> ReadBack:
+        """See ``Action.read_back``."""
+        return read_steps_back(site, _of_this_site(ROLLED_BACK, plan), written)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FallBackToPageCache:
+    """Severity 1: switch the page cache on and the enhanced cache off. Works while Redis is down.
+
+    Attributes:
+        accept_volatile: set them even where flags are kept in the cache and fall back by themselves.
+    """
+
+    name: ClassVar[str] = "fall_back_to_page_cache"
+    accept_volatile: bool = False
+
+    def resources(self) -> tuple[str, ...]:
+        """The flags."""
+        return _resources(FALLEN_BACK)
+
+    def plan(self, site: Site) -> Plan:
+        """See ``Action.plan``."""
+        title = "fall back to the page cache"
+        return plan_states(Change(self.name, title, dataclasses.asdict(self), FALLEN_BACK, self.accept_volatile), site)
+
+    def write(self, plan: Plan, site: WritableSite) -> Written:
+        """See ``Action.write``."""
+        return write_states(plan, site, FALLEN_BACK)
+
+    def read_back(self, plan: Plan, site: Site, written: Mapping[str, Any]) -> ReadBack:
+        """See ``Action.read_back``."""
+        return read_steps_back(site, _of_this_site(FALLEN_BACK, plan), written)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestoreFeatures:
+    """Set several features as they were; what a rollback shows as its undo.
+
+    Attributes:
+        states: JSON text, ``{"ENHANCED_CACHE": {"strategy": "gradual", "percentage": 25}}``.
+        accept_volatile: set them even where flags are kept in the cache and fall back by themselves.
+    """
+
+    name: ClassVar[str] = "restore_features"
+    states: str
+    accept_volatile: bool = False
+
+    def __post_init__(self) -> None:
+        """Raises UsageError for a text that is not states by feature."""
+        parse_states(self.states)
+
+    def resources(self) -> tuple[str, ...]:
+        """The flags."""
+        return _resources(parse_states(self.states))
+
+    def plan(self, site: Site) -> Plan:
+        """See ``Action.plan``."""
+        states = parse_states(self.states)
+        title = f"set {', '.join(f'{name} to {state.shown}' for name, state in states.items())}"
+        return plan_states(Change(self.name, title, dataclasses.asdict(self), states, self.accept_volatile), site)
+
+    def write(self, plan: Plan, site: WritableSite) -> Written:
+        """See ``Action.write``."""
+        return write_states(plan, site, parse_states(self.states))
+
+    def read_back(self, plan: Plan, site: Site, written: Mapping[str, Any]) -> ReadBack:
+        """See ``Action.read_back``."""
+        return read_steps_back(site, _of_this_site(parse_states(self.states), plan), written)
+
+
+def _resources(states: Mapping[str, FlagState]) -> tuple[str, ...]:
+    return tuple(sorted(f"flag:{name}" for name in states))
+
+
+def _of_this_site(states: Mapping[str, FlagState], plan: Plan) -> dict[str, FlagState]:
+    """Without the features that the site does not have."""
+    return {name: state for name, state in states.items() if f"{name}.strategy" in plan.rests_on}

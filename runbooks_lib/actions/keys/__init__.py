@@ -1,0 +1,1 @@
+"""Many keys at once: cleared or given an expiry in small steps, watched all the way."""

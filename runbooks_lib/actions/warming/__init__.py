@@ -1,0 +1,1 @@
+"""Warming: a run, a stuck lock, old statistics."""

@@ -1,0 +1,1 @@
+"""The names of the keys: looked at in small steps, grouped by what they are."""

@@ -1,0 +1,1 @@
+"""What Redis saved to disk, and a scratch server of our own that loads it."""

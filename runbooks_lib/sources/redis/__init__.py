@@ -1,0 +1,1 @@
+"""The site's Redis, wherever it lies: one server, behind Sentinel, a cluster. Reads only."""
