@@ -1,6 +1,6 @@
-"""Measure every promise on the running practice site, which is started when it is not up, and print what came out.
+"""Measure every promise and print what came out; run as ``make bench``, or one part: ``python -m benchmarks ledger``.
 
-The peer is stock papermill on an empty notebook: what everybody else starts from. Run as ``make bench``.
+The peer of the commands is stock papermill on an empty notebook: what everybody else starts from.
 """
 
 from __future__ import annotations
@@ -8,9 +8,10 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks import timing
+from benchmarks import backup_bench, ledger_bench, redis_bench, timing
 from benchmarks.timing import Command
 from sandbox import Sandbox
 from sandbox.show import step_text
@@ -21,6 +22,8 @@ ROUNDS = 7
 EMPTY = {"cells": [], "metadata": {"language_info": {"name": "python"}}, "nbformat": 4, "nbformat_minor": 5}
 #: Any verdict is an answer: the benchmark measures how fast it comes.
 VERDICTS = frozenset({0, 10, 20, 30})
+
+Measured = tuple[list[timing.Row], str]
 
 
 def commands(folder: Path) -> list[Command]:
@@ -38,8 +41,8 @@ def commands(folder: Path) -> list[Command]:
     ]
 
 
-def main() -> int:
-    """Time everything, print the table, write ``benchmarks/latest.json``; 1 when a promise does not hold."""
+def measure_commands() -> Measured:
+    """Whole commands on the practice site, which is started when it is not up."""
     own = Sandbox()
     started_here = not own.status().is_running
     if started_here:
@@ -56,10 +59,44 @@ def main() -> int:
         timing.against("runbooks run triage", seconds["runbooks run triage"], peer, seconds[peer], 1.25),
         timing.below("import runbooks_lib", seconds["python -c 'import runbooks_lib'"], 0.1),
     ]
-    timing.write(rows, ROOT / "benchmarks" / "latest.json")
-    print(timing.table(rows, seconds))
-    return 0 if all(row.holds for row in rows) else 1
+    return rows, timing.table(rows, seconds)
+
+
+def measure_ledger() -> Measured:
+    """The ledger beside the database and the hashes that it is made of."""
+    rows, seconds = ledger_bench.rows()
+    return rows, timing.table(rows, seconds)
+
+
+def measure_deletion() -> Measured:
+    """Clearing by pattern, and what another client feels of it."""
+    found = redis_bench.measure()
+    return redis_bench.rows(found), redis_bench.table(found)
+
+
+#: Name → what measures it; ``python -m benchmarks ledger backup`` chooses.
+SECTIONS: dict[str, Callable[[], Measured]] = {
+    "commands": measure_commands,
+    "ledger": measure_ledger,
+    "deletion": measure_deletion,
+    "backup": backup_bench.measure,
+}
+
+
+def main(names: Sequence[str]) -> int:
+    """Measure each part by itself, print its table, write ``benchmarks/latest.json``; 1 if a promise does not hold."""
+    unknown = sorted(set(names) - SECTIONS.keys())
+    if unknown:
+        print(f"there is no benchmark {unknown[0]!r}; there are: {', '.join(SECTIONS)}", file=sys.stderr)
+        return 2
+    kept: list[timing.Row] = []
+    for name in names or SECTIONS:
+        rows, text = SECTIONS[name]()
+        print(f"\n{name}\n{text}", flush=True)
+        kept += rows
+        timing.write(kept, ROOT / "benchmarks" / "latest.json")
+    return 0 if all(row.holds for row in kept) else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

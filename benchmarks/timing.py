@@ -67,13 +67,13 @@ def against(name: str, own: list[float], peer: str, other: list[float], goal: fl
     """A row that holds when the ratio of the medians is at most ``goal``."""
     value, peer_value = statistics.median(own), statistics.median(other)
     ratio = value / peer_value
-    return Row(name, round(value, 4), "s", peer, round(peer_value, 4), round(ratio, 3), goal, ratio <= goal)
+    return Row(name, round(value, 7), "s", peer, round(peer_value, 7), round(ratio, 3), goal, ratio <= goal)
 
 
 def below(name: str, own: list[float], goal: float) -> Row:
     """A row that holds when the median is under ``goal`` seconds."""
     value = statistics.median(own)
-    return Row(name, round(value, 4), "s", "", None, None, goal, value < goal)
+    return Row(name, round(value, 7), "s", "", None, None, goal, value < goal)
 
 
 def write(rows: Sequence[Row], path: Path) -> None:
@@ -85,12 +85,17 @@ def table(rows: Sequence[Row], seconds: Mapping[str, list[float]]) -> str:
     """The rows and the spread of what was measured, for people."""
     lines = [f"{'what':<44} {'median':>9} {'peer':>9} {'ratio':>7} {'goal':>7}"]
     for row in rows:
-        peer = "" if row.peer_value is None else f"{row.peer_value:.3f} s"
+        peer = "" if row.peer_value is None else _shown(row.peer_value)
         ratio = "" if row.ratio is None else f"{row.ratio:.2f}x"
-        goal = f"{row.goal:g}x" if row.ratio is not None else f"{row.goal:g} s"
+        goal = f"{row.goal:g}x" if row.ratio is not None else _shown(row.goal)
         word = "holds" if row.holds else "DOES NOT HOLD"
-        lines.append(f"{row.name:<44} {row.value:>7.3f} s {peer:>9} {ratio:>7} {goal:>7}  {word}")
+        lines.append(f"{row.name:<44} {_shown(row.value):>9} {peer:>9} {ratio:>7} {goal:>7}  {word}")
     lines += ["", f"{'spread':<44} {'min':>9} {'median':>9} {'max':>9}"]
     for name, values in seconds.items():
-        lines.append(f"{name:<44} {min(values):>7.3f} s {statistics.median(values):>7.3f} s {max(values):>7.3f} s")
+        low, middle, high = _shown(min(values)), _shown(statistics.median(values)), _shown(max(values))
+        lines.append(f"{name:<44} {low:>9} {middle:>9} {high:>9}")
     return "\n".join(lines)
+
+
+def _shown(seconds: float) -> str:
+    return f"{seconds:.3f} s" if seconds >= 0.1 else f"{seconds * 1000:.2f} ms"
