@@ -24,10 +24,12 @@ _STATUS = {
     Result.REFUSED: Status.FAIL,
     Result.UNREAD: Status.UNKNOWN,
     Result.MAY_HAVE_CHANGED: Status.FAIL,
+    Result.OTHERWISE: Status.FAIL,
 }
 #: In the order in which a headline names them: what must be looked at first comes first.
 _WORDS = {
     Result.MAY_HAVE_CHANGED: "something may have changed",
+    Result.OTHERWISE: "ended otherwise than planned",
     Result.REFUSED: "refused",
     Result.UNREAD: "could not be planned",
     Result.STOPPED: "stopped before its end",
@@ -35,7 +37,8 @@ _WORDS = {
     Result.UNCHANGED: "was so already",
     Result.PLANNED: "planned",
 }
-#: These two are for the operator to fill in.
+_SO_ALREADY = "is so already"
+#: For the operator to fill in.
 REASON_TEXT = "WHY"
 
 
@@ -49,7 +52,7 @@ def judge_change(runbook: Runbook, *outcomes: Outcome, findings: Sequence[Findin
         runbook: the opened runbook; its parameters are filled into the commands.
         outcomes: in the order in which they came about.
         findings: what else was judged.
-        headline: instead of the one that is made from the outcomes.
+        headline: instead of the one that is made from the outcomes and the worst of the findings.
     """
     judged = (*(finding_of(outcome) for outcome in outcomes), *findings)
     verdict = Verdict(
@@ -57,7 +60,7 @@ def judge_change(runbook: Runbook, *outcomes: Outcome, findings: Sequence[Findin
         environment=runbook.environment.name,
         at=units.now(),
         status=worst(finding.status for finding in judged),
-        headline=headline or headline_of(outcomes),
+        headline=headline or "; ".join(part for part in (headline_of(outcomes), _others(findings)) if part),
         findings=judged,
         next_steps=tuple(step for outcome in outcomes for step in steps_after(outcome, confirm_line(runbook, outcome))),
         time_scale=runbook.environment.time_scale,
@@ -67,17 +70,16 @@ def judge_change(runbook: Runbook, *outcomes: Outcome, findings: Sequence[Findin
 
 
 def finding_of(outcome: Outcome) -> Finding:
-    """An outcome as a finding: what came of it, with its account."""
+    """An outcome as a finding: what came of it. Its account stands where the change is shown."""
     plan = outcome.plan
-    refusable = outcome.result is Result.PLANNED and plan is not None and bool(plan.failed_guards)
-    shown = "planned, would be refused" if refusable else _WORDS[outcome.result]
+    refusable = outcome.result is Result.PLANNED and plan is not None and not plan.no_op and bool(plan.failed_guards)
+    shown = "planned, would be refused" if refusable else _words(outcome)
     return Finding(
         id=f"change.{outcome.action}",
         title=outcome.action.replace("_", " "),
         status=Status.WARN if refusable else _STATUS[outcome.result],
         shown=f"{shown}: {plan.title}" if plan else shown,
         detail=outcome.detail,
-        evidence=outcome.account or (plan.before if plan else ()),
         hint=outcome.hint,
     )
 
@@ -85,13 +87,27 @@ def finding_of(outcome: Outcome) -> Finding:
 def headline_of(outcomes: Sequence[Outcome]) -> str:
     """What was done and what was not, what must be looked at first: ``applied: set X to 25 %``."""
     parts = []
-    for result, words in _WORDS.items():
-        titles = [o.plan.title if o.plan else o.action for o in outcomes if o.result is result]
+    for words in (*_WORDS.values(), _SO_ALREADY):
+        titles = [o.plan.title if o.plan else o.action for o in outcomes if _words(o) == words]
         if titles:
             parts.append(f"{words}: {'; '.join(titles)}")
-    if all(outcome.changed is False for outcome in outcomes):
+    if all(outcome.changed is False and _words(outcome) != _SO_ALREADY for outcome in outcomes):
         parts.insert(0, "nothing was changed")
     return ", ".join(parts)
+
+
+def _words(outcome: Outcome) -> str:
+    """What came of it, in the words of a headline."""
+    is_so = outcome.result is Result.PLANNED and outcome.plan is not None and outcome.plan.no_op
+    return _SO_ALREADY if is_so else _WORDS[outcome.result]
+
+
+def _others(findings: Sequence[Finding]) -> str:
+    """What is wrong beside the change: ``WARN hit rate 75.1 %``; empty when nothing is."""
+    bad = [finding for finding in findings if finding.status in (Status.WARN, Status.FAIL)]
+    bad.sort(key=lambda finding: -finding.status.rank)
+    more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
+    return f"{bad[0].status.value} {bad[0].title} {bad[0].shown}{more}" if bad else ""
 
 
 def steps_after(outcome: Outcome, confirm: str) -> tuple[NextStep, ...]:
@@ -103,10 +119,13 @@ def steps_after(outcome: Outcome, confirm: str) -> tuple[NextStep, ...]:
     """
     if outcome.result is Result.MAY_HAVE_CHANGED:
         return (*_check(outcome), *_undo(outcome, "Put it back"))
+    if outcome.result is Result.OTHERWISE:
+        left = (NextStep(outcome.hint),) if outcome.hint else ()
+        return (*left, *_undo(outcome, "Or put it back as it was (plans first)"))
     if outcome.result is Result.PLANNED:
         return _after_plan(outcome, confirm)
     if outcome.result in (Result.APPLIED, Result.STOPPED):
-        offers = outcome.plan.offers if outcome.plan else ()
+        offers = outcome.offers or (outcome.plan.offers if outcome.plan else ())
         return (*offers, *_undo(outcome, "To put it back as it was (plans first)"))
     return (NextStep(f"{outcome.action}: {outcome.hint}"),) if outcome.hint else ()
 

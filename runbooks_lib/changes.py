@@ -32,6 +32,7 @@ def apply_in_run(  # noqa: PLR0913 - keyword-only, each with a meaning of its ow
     confirm: str = "",
     reason: str = "",
     allowed_signers: Path | None = None,
+    approval_seconds: float | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Outcome:
     """Apply an action in a run, and keep what came of it in the run's record.
@@ -43,6 +44,7 @@ def apply_in_run(  # noqa: PLR0913 - keyword-only, each with a meaning of its ow
         confirm: blank for a dry run, the digest that a dry run showed, or ``auto``.
         reason: why.
         allowed_signers: of approvals; None where they are not signed.
+        approval_seconds: no approval counts for longer; None for as long as it says itself.
         on_progress: told how far a long write is; None to tell nobody.
 
     Raises:
@@ -51,7 +53,7 @@ def apply_in_run(  # noqa: PLR0913 - keyword-only, each with a meaning of its ow
     """
     from runbooks_lib.actions.apply import Desk, apply
 
-    desk = Desk(environment, run.ledger, run.id, run.operator, allowed_signers)
+    desk = Desk(environment, run.ledger, run.id, run.operator, allowed_signers, approval_seconds=approval_seconds)
     desk = desk if on_progress is None else replace(desk, on_progress=on_progress)
     outcome = apply(action, desk, confirm=confirm, reason=reason)
     run.acted({**kept(outcome), "approved_by": _approver(run, outcome)})
@@ -84,6 +86,7 @@ def kept(outcome: Outcome) -> dict[str, Any]:
         "action_id": outcome.action_id,
         "check": check_line(outcome.action_id, outcome.environment) if outcome.action_id else "",
         "ledger_error": outcome.ledger_error,
+        "checked": {"at": outcome.check.at, "operator": outcome.check.operator} if outcome.check else None,
     }
 
 

@@ -9,7 +9,6 @@ in all.
 from __future__ import annotations
 
 import argparse
-import io
 import sys
 from collections.abc import Sequence
 
@@ -22,12 +21,11 @@ from runbooks_lib.commands.console import (
     complain,
     environment_option,
     load,
+    open_streams,
     record_line,
     say,
-    silence,
 )
 from runbooks_lib.errors import RunbookError
-from runbooks_lib.model import Status
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -121,8 +119,8 @@ def list_command(arguments: argparse.Namespace) -> int:
     for entry in entries(load(arguments).root):
         if entry.group != group:
             group = entry.group
-            print(f"{group}/")
-        print(f"  {entry.name:<20} {entry.purpose}")
+            say(f"{group}/")
+        say(f"  {entry.name:<20} {entry.purpose}")
     return 0
 
 
@@ -132,17 +130,17 @@ def show_command(arguments: argparse.Namespace) -> int:
 
     configuration = load(arguments)
     entry = find(configuration.root, arguments.name)
-    print(f"{entry.title}   {entry.path.relative_to(configuration.root)}\n{entry.purpose}\n\nParameters")
+    say(f"{entry.title}   {entry.path.relative_to(configuration.root)}\n{entry.purpose}\n\nParameters")
     for parameter in entry.parameters:
-        print(f"  {parameter.name} = {parameter.default!r}")
-        print(f"      {parameter.help}")
-        print(f"      {parameter.expected(configuration.environment_names)}")
-    print(f"\nRun it  runbooks run {entry.name} --environment NAME -p name=value")
+        say(f"  {parameter.name} = {parameter.default!r}")
+        say(f"      {parameter.help}")
+        say(f"      {parameter.expected(configuration.environment_names)}")
+    say(f"\nRun it  runbooks run {entry.name} --environment NAME -p name=value")
     return 0
 
 
 def verify_command(arguments: argparse.Namespace) -> int:
-    """Recompute everything that is kept; 20 when something does not fit."""
+    """Recompute everything that is kept; 20 when something does not fit, 30 when there is nothing to verify."""
     from runbooks_lib.presentation.text import render_verification
     from runbooks_lib.records.ledger import Ledger
     from runbooks_lib.records.verify import verify
@@ -150,7 +148,7 @@ def verify_command(arguments: argparse.Namespace) -> int:
     configuration = load(arguments)
     found = verify(Ledger(configuration.ledger_url), configuration.runs_folder, run_id=arguments.run or None)
     say(render_verification(found))
-    return (Status.OK if found.ok else Status.FAIL).exit_code
+    return found.status.exit_code
 
 
 def lab_command(arguments: argparse.Namespace) -> int:
@@ -169,22 +167,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code. An error is one readable message on standard error.
     """
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            # A terminal or a pipe that cannot show a sign gets a question mark; the answer is worth more than the sign.
-            stream.reconfigure(errors="replace")
+    open_streams()
     arguments = make_parser().parse_args(argv)
     try:
         code = int(arguments.work(arguments))
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # The reader of a pipe left (``| head``): not worth a traceback, and nothing more can be said.
-        silence(sys.stdout)
-        return RunbookError.exit_code
     except RunbookError as error:
         complain(error)
         return error.exit_code
     except KeyboardInterrupt:
-        print("Interrupted.", file=sys.stderr)
+        say("Interrupted.", sys.stderr)
         return RunbookError.exit_code
     return code

@@ -8,6 +8,7 @@ practising in the sandbox.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import tomllib
@@ -20,6 +21,7 @@ import msgspec
 
 from runbooks_lib.errors import ConfigurationError, UsageError
 from runbooks_lib.redis_urls import LIST_SCHEMES, BadUrlError, parse_many_hosts
+from runbooks_lib.target import leads_to_the_same
 
 FILE_NAME = "runbooks.toml"
 #: Overrides where the file is looked for (the nearest parent folder of the working directory by default).
@@ -190,12 +192,16 @@ class Configuration:
         return _convert(resolved, Approvals, where=where)
 
     def environment(self, name: str) -> Environment:
-        """One environment with all its variables resolved.
+        """One environment with all its variables resolved; protected as well where it leads to a protected one.
 
         Raises:
             UsageError: no environment has that name.
             ConfigurationError: a key is unknown, missing or impossible, or a variable is not set.
         """
+        found = self._configured(name)
+        return msgspec.structs.replace(found, protected=found.protected or self._is_protected_elsewhere(found))
+
+    def _configured(self, name: str) -> Environment:
         environments = self._document["environments"]
         if name not in environments:
             known = ", ".join(environments) or "none"
@@ -212,6 +218,14 @@ class Configuration:
         environment = _convert({**resolved, "name": name}, Environment, where=where)
         _check_urls(environment, where)
         return msgspec.structs.replace(environment, root=self.root.resolve(), secrets=secrets)
+
+    def _is_protected_elsewhere(self, environment: Environment) -> bool:
+        """Does a protected environment lead to the same? One whose variables are not set here cannot be told."""
+        for name in set(self.environment_names) - {environment.name}:
+            with contextlib.suppress(ConfigurationError):
+                if (other := self._configured(name)).protected and leads_to_the_same(environment, other):
+                    return True
+        return False
 
     def _variables_for(self, raw: Mapping[str, Any], where: str) -> tuple[Mapping[str, str], str]:
         """The variables of one environment and the hint for one that is missing."""
@@ -251,8 +265,15 @@ def load(path: Path | None = None, variables: Mapping[str, str] | None = None) -
             f"{chosen} does not exist",
             hint=f"start from the repository's {FILE_NAME}, or set {FILE_VARIABLE}",
         ) from error
+    except IsADirectoryError as error:
+        raise ConfigurationError(
+            f"{chosen} is a folder, not a file", hint=f"give the file in it: {chosen / FILE_NAME}"
+        ) from error
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{chosen} cannot be read: {error}") from error
+        raise ConfigurationError(
+            f"{chosen} cannot be read: {error}",
+            hint=f"it must be a text file in UTF-8 that you may read: ls -l {chosen}",
+        ) from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"{chosen} is not TOML: {error}", hint="correct the line that it names") from error
     _check_top_level(document, chosen)

@@ -36,8 +36,10 @@ from runbooks_lib.operations.throttling import choose_reset, judge_throttling, r
 from runbooks_lib.operations.tuning import (
     judge_redis_tuning,
     judge_site_tuning,
+    judge_tuning,
     judge_tuning_run,
     read_tuning,
+    read_tuning_after,
     show_redis_use,
     tune_command,
 )
@@ -91,6 +93,7 @@ __all__ = [
     "judge_site_tuning",
     "judge_throttling",
     "judge_triage",
+    "judge_tuning",
     "judge_tuning_run",
     "judge_warming",
     "look_again",
@@ -104,6 +107,7 @@ __all__ = [
     "read_throttling",
     "read_triage",
     "read_tuning",
+    "read_tuning_after",
     "read_warming",
     "record_step",
     "show_closing",

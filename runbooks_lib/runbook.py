@@ -88,6 +88,7 @@ class Runbook(View):
                 confirm=confirm,
                 reason=reason,
                 allowed_signers=self.configuration.allowed_signers,
+                approval_seconds=self.configuration.approval_seconds,
                 on_progress=show,
             )
 

@@ -38,7 +38,10 @@ class Unconfirmed:
     @property
     def steps(self) -> tuple[NextStep, ...]:
         """What to do about them, before anything else."""
-        return tuple(NextStep(f"First: {finding.title}. Check it", finding.hint) for finding in self.findings)
+        return tuple(
+            NextStep(f"Before any other change, check this one: {finding.shown}", finding.hint)
+            for finding in self.findings
+        )
 
 
 def read_unconfirmed(ledger: Ledger, environment: str) -> Unconfirmed:
@@ -72,7 +75,8 @@ def with_unconfirmed(verdict: Verdict, unconfirmed: Unconfirmed) -> Verdict:
         return replace(verdict, notes=notes)
     headline = verdict.headline
     if verdict.status.rank < Status.WARN.rank:
-        headline = f"an earlier change may have been made and was never checked; otherwise {headline}"
+        # What was asked for comes first; that is not so only where something is worse than a warning.
+        headline = f"{headline}; an earlier change may have been made and was never checked"
     return replace(
         verdict,
         status=worst((verdict.status, *(finding.status for finding in unconfirmed.findings))),
@@ -99,7 +103,8 @@ def _finding(intention: OpenIntention) -> Finding:
         title="may have changed, check",
         status=Status.WARN,
         shown=_what(intention),
-        detail=intention.detail or "it was never confirmed: its process ended before it could say",
+        detail=intention.detail
+        or "what came of it is not in the ledger: its process ended, or the ledger could not be written, before that",
         hint=check_line(intention.action_id, intention.environment),
     )
 

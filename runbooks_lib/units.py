@@ -95,6 +95,11 @@ def things(value: float | None, one: str) -> str:
     return f"{shown} {one}" if shown == "1" else f"{shown} {one}s"
 
 
+def exactly(value: int, one: str) -> str:
+    """The same to the last one, for accounts: ``1240001`` → ``1,240,001 keys``."""
+    return f"{value:,} {one}" if value == 1 else f"{value:,} {one}s"
+
+
 def per_second(value: float | None) -> str:
     """A rate: ``38.2`` → ``38/s``."""
     if value is None:

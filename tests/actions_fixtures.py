@@ -22,6 +22,7 @@ from runbooks_lib.actions.site import Progress, Site, WritableSite
 from runbooks_lib.config import Environment
 from runbooks_lib.model import Evidence
 from runbooks_lib.records.ledger import Ledger, Writing
+from runbooks_lib.records.origin import Account
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +51,7 @@ class SetKeys:
             read_at=units.now(),
             rests_on={"a": before[0], "b": before[1]},
             before=(Evidence("a", before[0]), Evidence("b", before[1])),
+            after=(Evidence("a", self.value), Evidence("b", self.value)),
             undo=Command(self.name, {"value": before[0], "bound": self.bound}),
             guards=(Guard(f"at most {self.bound} characters", holds=length <= self.bound, detail=str(length)),),
             no_op=before == [self.value, self.value],
@@ -183,7 +185,7 @@ def desk(keys: Keys, ledger: Ledger) -> Callable[..., Desk]:
     def make(operator: str = "anna", **changes: Any) -> Desk:
         own = {name: changes.pop(name) for name in tuple(changes) if name in Desk.__dataclass_fields__}
         usual = {"ledger": ledger, "run_id": f"run-{operator}", "operator": operator}
-        return Desk(environment_of(keys.url, **changes), **{**usual, **own})
+        return Desk(environment_of(changes.pop("redis_url", keys.url), **changes), **{**usual, **own})
 
     return make
 
@@ -199,6 +201,21 @@ def ssh_key(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return make
+
+
+ANOTHER = Account(2001, "anna", "ops1", "0123456789abcdef")
+
+
+@contextmanager
+def another_account(uid: int = 65_534) -> Iterator[None]:
+    """Inside, this process runs under another account and may do what it could before; the system itself says so."""
+    if os.getuid():
+        pytest.skip("only root can be somebody else for a moment")
+    os.setresuid(uid, 0, 0)
+    try:
+        yield
+    finally:
+        os.setresuid(0, 0, 0)
 
 
 def allow(folder: Path, **names: Path) -> Path:

@@ -99,7 +99,9 @@ def configured(workplace: Workplace) -> Callable[..., Path]:
     def write(redis: RunningRedis, more: str = "") -> Path:
         path = workplace.folder / "runbooks.toml"
         site = _TOML.format(name="site", url=redis.url(), more="allow_auto = true")
-        guarded = _TOML.format(name="guarded", url=redis.url(), more="protected = true")
+        # By a second name of the server: by the same one, ``site`` would be as protected as this.
+        elsewhere = redis.url().replace("127.0.0.1", "127.1")
+        guarded = _TOML.format(name="guarded", url=elsewhere, more="protected = true")
         path.write_text(f"{site}{guarded}{more}", encoding="utf-8")
         return path
 

@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -141,13 +142,15 @@ def write_notebook(repository: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture(scope="session")
-def postgresql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+def postgresql_server() -> Iterator[dict[str, Any]]:
     """A PostgreSQL server of our own on a free port: user ``runbooks``, password ``hunter2``; ended by its pid."""
     initdb, postgres = _postgresql_programs()
-    folder = tmp_path_factory.mktemp("postgresql")
+    # Not among pytest's folders: those may be closed to the user that it runs as.
+    folder = Path(tempfile.mkdtemp(prefix="runbooks-postgresql-"))
     user = _not_root(folder)
     (folder / "password").write_text("hunter2\n", encoding="utf-8")
     command = [initdb, "-D", str(folder / "data"), "-U", "runbooks", "-A", "scram-sha-256", "--no-sync"]
+    command += ["-E", "UTF8", "--locale=C.UTF-8"]
     subprocess.run([*command, "--pwfile", str(folder / "password")], check=True, capture_output=True, **user)
     port = free_port()
     options = ["-p", str(port), "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-k", str(folder)]
@@ -165,6 +168,8 @@ def postgresql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict
             server.wait(timeout=10)
         except subprocess.TimeoutExpired:
             server.kill()
+            server.wait(timeout=10)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture
@@ -204,9 +209,6 @@ def _not_root(folder: Path) -> dict[str, Any]:
         shutil.chown(folder, "postgres")
     except LookupError:
         pytest.skip("PostgreSQL does not run as root, and there is no user postgres to run it as")
-    for parent in folder.parents:
-        if parent.name.startswith("pytest-"):
-            parent.chmod(0o755)
     return {"user": "postgres", "group": "postgres", "extra_groups": []}
 
 

@@ -2,7 +2,7 @@
 
 ::
 
-    redis_cluster            a running cluster, shared by the module; start_redis_cluster(...) for another one
+    redis_cluster            a running cluster, shared by the session; start_redis_cluster(...) for another one
     redis_sentinel           a primary, a replica and a Sentinel; start_redis_sentinel(...) for another one
     tls_files                an authority, and what it signed: for 127.0.0.1, for another name, expired, for a client
 
@@ -20,7 +20,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from servers_fixtures import HOST, RunningRedis, Server, binary, free_port
+from servers_fixtures import HOST, RunningRedis, Server, binary, free_port, redis_servers
 from sources_fixtures import site_environment
 
 from runbooks_lib.config import Environment
@@ -167,8 +167,14 @@ class RunningCluster:
 
 @pytest.fixture(scope="module")
 def start_redis_cluster(redis_server, tls_files) -> Callable[..., RunningCluster]:
-    """Starts clusters: ``start_redis_cluster("--maxmemory", "16mb", password="…", tls=True)``; each takes 2 to 3 s."""
+    """Starts clusters: ``start_redis_cluster("--maxmemory", "16mb", password="…", tls=True)``.
 
+    Each takes 2 to 3 s, because a primary never serves its slots in the first 2 s of its life.
+    """
+    return _cluster_starter(redis_server, tls_files)
+
+
+def _cluster_starter(redis_server: Callable[..., RunningRedis], tls_files: TlsFiles) -> Callable[..., RunningCluster]:
     def start(*options: str, password: str = "", tls: bool = False, size: int = 3) -> RunningCluster:
         cluster = RunningCluster([])
         for _ in range(size):
@@ -206,10 +212,23 @@ def _join(cluster: RunningCluster) -> None:
     wait_until(agreed, "the cluster did not come up")
 
 
+@pytest.fixture(scope="session")
+def session_cluster(tmp_path_factory, tls_files) -> Iterator[RunningCluster]:
+    """One cluster for all modules that leave its slots and its servers as they are."""
+    with redis_servers(tmp_path_factory) as start:
+        yield _cluster_starter(start, tls_files)()
+
+
 @pytest.fixture(scope="module")
-def redis_cluster(start_redis_cluster) -> RunningCluster:
-    """Three primaries without a password, shared by the module."""
-    return start_redis_cluster()
+def redis_cluster(session_cluster) -> RunningCluster:
+    """Three primaries without a password, without keys and users. Who ends or moves one starts a cluster of its own."""
+    session_cluster.flush()
+    for client in session_cluster.clients():
+        for user in set(client.acl_users()) - {"default"}:
+            client.acl_deluser(user)
+        client.config_set("timeout", 0)
+        client.config_resetstat()
+    return session_cluster
 
 
 @dataclass

@@ -6,6 +6,7 @@ the message says how to get it.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -121,6 +122,13 @@ class RunningPrometheus(Server):
 @pytest.fixture(scope="module")
 def redis_server(tmp_path_factory) -> Iterator[Callable[..., RunningRedis]]:
     """Starts redis-servers: ``redis_server("--maxmemory", "4mb", password="…", tls=True)``. They end with the module."""
+    with redis_servers(tmp_path_factory) as start:
+        yield start
+
+
+@contextlib.contextmanager
+def redis_servers(tmp_path_factory) -> Iterator[Callable[..., RunningRedis]]:
+    """The same for a fixture of another scope: the servers end with the ``with`` statement."""
     running: list[RunningRedis] = []
 
     def start(*options: str, password: str = "", tls: bool = False, configuration: Path | None = None) -> RunningRedis:
@@ -139,9 +147,11 @@ def redis_server(tmp_path_factory) -> Iterator[Callable[..., RunningRedis]]:
         _wait(server, lambda: _accepts(port), folder / "log")
         return server
 
-    yield start
-    for server in running:
-        server.stop()
+    try:
+        yield start
+    finally:
+        for server in running:
+            server.stop()
 
 
 @pytest.fixture(scope="module")

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import pwd
-import shutil
 import socket
-import subprocess
-import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -96,79 +91,12 @@ def socket_server() -> Iterator[Callable[[Handler | bytes], SocketServer]]:
 
 
 @pytest.fixture(scope="session")
-def postgres_url() -> Iterator[str]:
-    """A PostgreSQL of our own on a free port, with a password: ``postgresql://runner:…@127.0.0.1:port/postgres``."""
-    binaries = _postgres_binaries()
-    if binaries is None:
-        pytest.skip("PostgreSQL is not installed: apt install postgresql, brew install postgresql or conda install it")
-    folder = Path(tempfile.mkdtemp(prefix="runbooks-postgres-"))
-    # PostgreSQL refuses to run as root.
-    user = _unprivileged_user()
-    try:
-        if user is not None:
-            shutil.chown(folder, user)
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            port = probe.getsockname()[1]
-        password_file = folder / "password"
-        password_file.write_text("p@ss-w0rd\n")
-        data = folder / "data"
-        initdb = [binaries / "initdb", "-D", data, "-U", "runner", "-A", "scram-sha-256", "--no-sync", "-E", "UTF8"]
-        _run([*initdb, f"--pwfile={password_file}", "--locale=C.UTF-8"], user)
-        arguments = ["-D", data, "-p", str(port), "-k", folder, "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]
-        server = subprocess.Popen(
-            [str(part) for part in [binaries / "postgres", *arguments]],
-            user=user,
-            extra_groups=[] if user else None,
-            stdout=subprocess.DEVNULL,
-            stderr=(folder / "log").open("w"),
-            cwd="/",
-        )
-        try:
-            _wait_for_port(port, server, folder / "log")
-            yield f"postgresql://runner:{PASSWORD}@127.0.0.1:{port}/postgres"
-        finally:
-            server.terminate()
-            server.wait(timeout=20)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _postgres_binaries() -> Path | None:
-    found = shutil.which("postgres")
-    folders = [Path(found).parent] if found else []
-    folders += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
-    return next((folder for folder in folders if (folder / "initdb").exists()), None)
-
-
-def _unprivileged_user() -> str | None:
-    import os
-
-    if os.geteuid() != 0:
-        return None
-    names = {entry.pw_name for entry in pwd.getpwall()}
-    return next(name for name in ("postgres", "nobody") if name in names)
-
-
-def _run(command: list[object], user: str | None) -> None:
-    subprocess.run(
-        [str(part) for part in command],
-        check=True,
-        user=user,
-        extra_groups=[] if user else None,
-        capture_output=True,
-        cwd="/",
-    )
-
-
-def _wait_for_port(port: int, server: subprocess.Popen[bytes], log: Path) -> None:
+def postgres_url(postgresql_server: dict[str, Any]) -> str:
+    """A database whose URL holds a password with a special character: ``postgresql://runner:…@127.0.0.1:port/postgres``."""
     import psycopg
 
-    ends = time.monotonic() + 20
-    while time.monotonic() < ends and server.poll() is None:
-        try:
-            psycopg.connect(host="127.0.0.1", port=port, user="runner", password="p@ss-w0rd", dbname="postgres").close()
-        except psycopg.OperationalError:
-            time.sleep(0.05)
-        else:
-            return
-    raise RuntimeError(f"PostgreSQL did not start: {log.read_text()[-2000:]}")
+    port, name, password = (postgresql_server[key] for key in ("port", "user", "password"))
+    where = f"host=127.0.0.1 port={port} user={name} password={password} dbname=postgres"
+    with psycopg.connect(where, autocommit=True) as connection:
+        connection.execute("CREATE ROLE runner SUPERUSER LOGIN PASSWORD 'p@ss-w0rd'")
+    return f"postgresql://runner:{PASSWORD}@127.0.0.1:{port}/postgres"

@@ -51,6 +51,11 @@ class Workplace:
 @pytest.fixture
 def workplace(tmp_path: Path) -> Workplace:
     """A fresh clone as far as ``runbooks`` is concerned; runs and ledger are the test's own."""
+    return new_workplace(tmp_path)
+
+
+def new_workplace(tmp_path: Path) -> Workplace:
+    """A workplace in an empty folder; for a fixture that serves a whole module."""
     (tmp_path / "runbooks.toml").write_text((ROOT / "runbooks.toml").read_text(encoding="utf-8"), encoding="utf-8")
     for name in ("notebooks", "sandbox"):
         (tmp_path / name).symlink_to(ROOT / name, target_is_directory=True)
@@ -64,6 +69,11 @@ def at_sandbox(workplace: Workplace, healthy_sandbox) -> Workplace:
 
     What the test before broke lingers in windows of up to four minutes here; its runs are not this test's.
     """
+    return beside(healthy_sandbox, workplace)
+
+
+def beside(healthy_sandbox, workplace: Workplace) -> Workplace:
+    """The workplace, pointed at a sandbox that triage has found healthy."""
     place = Workplace(workplace.folder, {**workplace.variables, "SANDBOX_HOME": str(healthy_sandbox.home.path)})
     deadline = time.monotonic() + PATIENCE_SECONDS
     while (done := place.run("triage", "--environment", "sandbox")).returncode and time.monotonic() < deadline:

@@ -15,6 +15,7 @@
 =============  ===================================================================================
 
 The actions themselves are in ``flags``, ``warming``, ``keys`` and ``backup``, and in ``throttling`` and
-``redis_settings``. An action is a frozen dataclass of its parameters. Nothing but ``apply`` makes a ``WritableSite``;
+``redis_settings``. What flags and warming run inside the site is ``on_site_writes``, sent as ``site_program`` puts it
+together. An action is a frozen dataclass of its parameters. Nothing but ``apply`` makes a ``WritableSite``;
 a test holds that.
 """

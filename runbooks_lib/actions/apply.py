@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from runbooks_lib.actions.action import Action, Written
+from runbooks_lib.actions.binding import planned
 from runbooks_lib.actions.call import Call, guards_text
 from runbooks_lib.actions.desk import Desk, recorded
 from runbooks_lib.actions.dry_run import dry_run
@@ -86,7 +87,7 @@ def _confirmed(call: Call) -> Outcome:
         normalized(call.confirm)
     with locked(desk, action.resources(), action.name) as keeper:
         with contextlib.closing(Site(desk.environment)) as reading:
-            plan = action.plan(reading)
+            plan = planned(action, reading)
         proposal = _require_same(plan, call)
         if plan.no_op:
             return call.outcome(Result.UNCHANGED, "It is so already; nothing was changed.", plan=plan)
@@ -127,12 +128,14 @@ def _require(plan: Plan, call: Call) -> Approval | None:
     if plan.failed_guards:
         hints = "; ".join(guard.hint for guard in plan.failed_guards if guard.hint)
         raise RefusedError(guards_text(plan), hint=hints)
-    if not call.desk.environment.protected and not plan.protected:
+    if not plan.protected:
         return None
     if not call.reason:
         raise RefusedError(f"{plan.environment} is protected: a change needs a reason", hint='add reason="…"')
     desk = call.desk
-    return desk.approvals.find(plan.full_digest, environment=plan.environment, operator=desk.operator)
+    return desk.approvals.find(
+        plan.full_digest, environment=plan.environment, operator=desk.operator, account=desk.account
+    )
 
 
 def _write(call: Call, warrant: _Warrant) -> Outcome:
@@ -146,6 +149,7 @@ def _write(call: Call, warrant: _Warrant) -> Outcome:
                 "confirm": call.confirm,
                 "reason": redact(call.reason, desk.environment.secrets),
                 "fencing": warrant.keeper.fencing,
+                "account": desk.account,
             },
             approval=warrant.approval,
             proposal=warrant.proposal,
@@ -167,17 +171,25 @@ def _write(call: Call, warrant: _Warrant) -> Outcome:
 
 
 def _sent(call: Call, warrant: _Warrant, base: Outcome) -> Outcome:
-    """Write, read back, outcome entry. From here on something may have changed, whatever happens."""
+    """Write, read back, outcome entry. Once anything was sent, something may have changed, whatever happens."""
     desk, written = call.desk, Written()
+    site = WritableSite(desk.environment, warrant.keeper.progress, warrant.keeper.allowed)
     try:
-        with contextlib.closing(WritableSite(desk.environment, warrant.keeper.progress)) as site:
+        with contextlib.closing(site):
             written = call.action.write(warrant.plan, site)
         outcome = _judged(call, warrant, base, written)
     except RefusedError as error:
         # Raised by the write it means that nothing changed; raised later it cannot.
         refused = replace(base, result=Result.REFUSED, detail=error.message, hint=error.hint, undo=None)
         outcome = refused if written == Written() else replace(base, account=written.account, **_lost(error, desk))
-    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - answered: it becomes the outcome
+    except (RunbookError, KeyboardInterrupt) as error:
+        lost = _lost(error, desk)
+        if not site.sent and written == Written():
+            detail = f"Nothing was sent that changes the site: {lost['detail']}"
+            outcome = replace(base, result=Result.REFUSED, undo=None, detail=detail, hint=lost["hint"])
+        else:
+            outcome = replace(base, account=written.account, **lost)
+    except Exception as error:  # noqa: BLE001 - answered: it becomes the outcome
         # Also a bug: what was sent was sent, and the ledger must say so before anything else happens.
         outcome = replace(base, account=written.account, **_lost(error, desk))
     except BaseException as error:
@@ -203,7 +215,7 @@ def _judged(call: Call, warrant: _Warrant, base: Outcome, written: Written) -> O
     result = Result.STOPPED if written.stopped else Result.APPLIED
     early = f"Ended early: {redact(written.stopped, secrets)}"
     detail = early if written.stopped else detail or "Done, and read back."
-    return replace(base, result=result, detail=detail, account=account, undo=undo, hint=hint)
+    return replace(base, result=result, detail=detail, account=account, undo=undo, hint=hint, offers=found.offers)
 
 
 def read_back(action: Action, plan: Plan, desk: Desk, written: Mapping[str, Any]) -> ReadBack:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from runbooks_lib.records.approvals import Approvals
 from runbooks_lib.records.event import plain
 from runbooks_lib.records.leases import Lease
 from runbooks_lib.records.ledger import Ledger
+from runbooks_lib.records.origin import Account, this_account
 from runbooks_lib.redaction import redact_value
 
 #: A lock is taken for so long, and renewed long before that for as long as its process lives.
@@ -40,6 +41,8 @@ class Desk:
         on_progress: told how far a long write is.
         leases: locks that the caller holds already and keeps afterwards (a campaign's, between its steps).
         lease_seconds: a dead process on another machine keeps others out for so long.
+        approval_seconds: no approval counts for longer; None for as long as it says itself.
+        account: that acts, beside the name that it gives itself.
     """
 
     environment: Environment
@@ -50,18 +53,21 @@ class Desk:
     on_progress: Callable[[Progress], None] = _untold
     leases: tuple[Lease, ...] = ()
     lease_seconds: float = LEASE_SECONDS
+    approval_seconds: float | None = None
+    account: Account = field(default_factory=this_account)
 
     @property
     def approvals(self) -> Approvals:
         """Proposals and approvals in the ledger."""
-        return Approvals(self.ledger, self.allowed_signers)
+        return Approvals(self.ledger, self.allowed_signers, longest_seconds=self.approval_seconds)
 
 
 def recorded(plan: Plan, desk: Desk) -> Mapping[str, Any]:
     """The plan as the ledger keeps it: all of it, with its digests, without secrets."""
     kept = redact_value(plain(plan), desk.environment.secrets)
     # Names that programs rely on stay, even where an unlucky secret is a part of one.
-    names = {"action": plan.action, "environment": plan.environment, "resources": list(plan.resources)}
+    names: dict[str, Any] = {"action": plan.action, "environment": plan.environment, "resources": list(plan.resources)}
+    names["target"] = dict(plan.target)
     return {**kept, **names, "digest": plan.digest, "full_digest": plan.full_digest}
 
 

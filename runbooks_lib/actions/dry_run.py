@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from dataclasses import replace
 
+from runbooks_lib.actions.binding import planned
 from runbooks_lib.actions.call import Call, guards_text
 from runbooks_lib.actions.desk import Desk, recorded
 from runbooks_lib.actions.outcome import Outcome, Result
@@ -14,6 +15,12 @@ from runbooks_lib.errors import RecordError, RefusedError
 from runbooks_lib.records.intentions import open_intentions
 from runbooks_lib.records.leases import Leases, shown_lease
 from runbooks_lib.redaction import one_line
+from runbooks_lib.target import places_of
+
+_ONE_FILE = (
+    "locks and approvals hold only for those who share this ledger's file; a team names one PostgreSQL server in "
+    "runbooks.toml: [ledger] url"
+)
 
 
 def dry_run(call: Call) -> Outcome:
@@ -25,15 +32,15 @@ def dry_run(call: Call) -> Outcome:
     """
     desk = call.desk
     with contextlib.closing(Site(desk.environment)) as site:
-        plan = _with_surroundings(call.action.plan(site), desk)
+        plan = _with_surroundings(planned(call.action, site), desk)
     ledger_error = ""
     try:
-        desk.approvals.propose(recorded(plan, desk), run_id=desk.run_id, operator=desk.operator)
+        desk.approvals.propose(recorded(plan, desk), run_id=desk.run_id, operator=desk.operator, account=desk.account)
     except RecordError as error:
         ledger_error = error.message
     needs = _needs(plan, call)
     if plan.no_op:
-        detail = "It is so already; there is nothing to call."
+        detail = "It is so already; there is nothing to change."
     elif plan.failed_guards:
         detail = f"Nothing was changed. It would be refused: {guards_text(plan)}."
     else:
@@ -46,7 +53,11 @@ def _with_surroundings(plan: Plan, desk: Desk) -> Plan:
     mine = {desk.run_id, *(lease.holder for lease in desk.leases)}
     name, hint = "nobody else holds the lock", "see: runbooks locks"
     try:
-        held = [lease for lease in Leases(desk.ledger).held(plan.environment) if lease.resource in plan.resources]
+        held = [
+            lease
+            for lease in Leases(desk.ledger).held(plan.environment, places_of(desk.environment))
+            if lease.resource in plan.resources
+        ]
         doubtful = open_intentions(desk.ledger, plan.environment)
     except RecordError as error:
         guard = Guard(name, holds=None, detail=one_line(error.message), hint=error.hint)
@@ -59,6 +70,8 @@ def _with_surroundings(plan: Plan, desk: Desk) -> Plan:
         for found in doubtful
         if set(found.plan.get("resources", ())) & set(plan.resources) and not found.running
     )
+    if plan.protected and desk.ledger.is_file:
+        notes = (*notes, _ONE_FILE)
     return replace(plan, guards=(*plan.guards, guard), notes=(*plan.notes, *notes))
 
 
@@ -69,7 +82,9 @@ def _needs(plan: Plan, call: Call) -> tuple[str, ...]:
     needs = [] if call.reason else ["a reason"]
     desk = call.desk
     try:
-        desk.approvals.find(plan.full_digest, environment=plan.environment, operator=desk.operator)
+        desk.approvals.find(
+            plan.full_digest, environment=plan.environment, operator=desk.operator, account=desk.account
+        )
     except (RefusedError, RecordError):
-        needs.append(f"approval of {plan.digest} by somebody other than you (runbooks approve {plan.digest})")
+        needs.append(f"approval of {plan.digest} by somebody other than you")
     return tuple(needs)

@@ -11,6 +11,7 @@ from runbooks_lib.actions.desk import Desk
 from runbooks_lib.actions.site import Progress
 from runbooks_lib.errors import MayHaveChangedError, RecordError, RefusedError
 from runbooks_lib.records.leases import Lease, Leases
+from runbooks_lib.target import places_of
 
 #: So many renewals may fail before a lock runs out.
 _BEATS = 3
@@ -34,6 +35,7 @@ def locked(desk: Desk, resources: Sequence[str], purpose: str) -> Iterator[Keepe
         operator=desk.operator,
         seconds=desk.lease_seconds,
         purpose=purpose,
+        places=places_of(desk.environment),
     )
     keeper = Keeper(desk, leases, (*taken, *(own[resource] for resource in resources if resource in own)))
     try:
@@ -58,7 +60,8 @@ class Keeper:
         self.lost: RefusedError | None = None
         self._desk = desk
         self._leases = leases
-        self._renewed_at = time.monotonic()
+        self._looking = threading.Lock()
+        self._renewed_at = _clocks()
 
     @property
     def fencing(self) -> dict[str, int]:
@@ -80,14 +83,30 @@ class Keeper:
         if self.lost is not None:
             raise self.lost
 
+    def allowed(self) -> None:
+        """Directly before anything is sent: is the lock certainly ours? Costs nothing while it was renewed lately.
+
+        A process that was stopped (SIGSTOP, a laptop's lid, a frozen container) wakes up here before its background
+        thread has looked: the clock tells.
+
+        Raises:
+            RefusedError: somebody else holds the lock by now, or it ran out and the ledger cannot be asked.
+        """
+        if self.lost is None and self._age_seconds() > self._desk.lease_seconds / _BEATS:
+            self._look()
+        if self.lost is not None:
+            raise self.lost
+
     def progress(self, progress: Progress) -> None:
         """Between two steps of a write.
 
         Raises:
             MayHaveChangedError: the lock was lost, so the write must end here.
         """
-        if self.lost is not None:
-            raise MayHaveChangedError(self.lost.message, hint=self.lost.hint) from self.lost
+        try:
+            self.allowed()
+        except RefusedError as error:
+            raise MayHaveChangedError(error.message, hint=error.hint) from error
         self._desk.on_progress(progress)
 
     @contextlib.contextmanager
@@ -104,15 +123,38 @@ class Keeper:
 
     def _beat(self, ended: threading.Event) -> None:
         while self.lost is None and not ended.wait(self._desk.lease_seconds / _BEATS):
-            try:
-                self._renew()
-            except RefusedError as error:
-                self.lost = error
-            except RecordError as error:
-                if time.monotonic() - self._renewed_at > self._desk.lease_seconds:
-                    self.lost = RefusedError(f"the lock ran out: {error.message}", hint=error.hint)
+            self._look()
+
+    def _look(self) -> None:
+        """Renew; where that fails, the lock counts as lost when it is somebody else's or its time is over."""
+        try:
+            if self._looking.acquire(timeout=self._desk.lease_seconds):
+                try:
+                    self._renew()
+                finally:
+                    self._looking.release()
+        except RefusedError as error:
+            self.lost = error
+            return
+        except RecordError as error:
+            problem, hint = error.message, error.hint
+        else:
+            problem, hint = "renewing it took too long", "see runbooks locks and runbooks log, then plan again"
+        if self._age_seconds() >= self._desk.lease_seconds:
+            self.lost = RefusedError(f"the lock ran out: {problem}", hint=hint)
 
     def _renew(self) -> None:
-        started = time.monotonic()
+        started = _clocks()
         self._leases.renew(self.held, seconds=self._desk.lease_seconds)
         self._renewed_at = started
+
+    def _age_seconds(self) -> float:
+        """Since the last renewal began; by the clock that got on furthest."""
+        return max(now - then for now, then in zip(_clocks(), self._renewed_at, strict=True))
+
+
+def _clocks() -> tuple[float, ...]:
+    """A clock that goes on while the machine sleeps; where there is none, the wall clock beside the usual one."""
+    if hasattr(time, "CLOCK_BOOTTIME"):
+        return (time.clock_gettime(time.CLOCK_BOOTTIME),)
+    return (time.monotonic(), time.time())

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from runbooks_lib.sources.site.on_site_shared import feature_named, plain, said
+
 METHODS = (
     "enable_feature",
     "disable_feature",
@@ -20,38 +22,55 @@ METHODS = (
 STRATEGIES = ("startup", "scheduled")
 
 
-def answer(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Carry out one order: ``{"steps": […]}`` for flags, ``{"warm": strategy}`` for a warming run."""
-    return start_warming(data["warm"]) if "warm" in data else change_flags(data["steps"])
+def answer(data: Mapping[str, Any]) -> Any:
+    """Carry out one order: ``{"steps": […]}`` for flags, ``{"warm": strategy}`` for a warming run. JSON types only."""
+    return plain(start_warming(data["warm"]) if "warm" in data else change_flags(data["steps"]))
 
 
 def change_flags(steps: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Check that every flag still is as planned, then take the steps in their order.
 
-    The steps are not one transaction, on purpose: in an emergency the first of them must not wait for the last.
+    Everything that is read is read before the first step, so that nothing but a step can fail after it. The steps are
+    not one transaction, on purpose: in an emergency the first of them must not wait for the last.
 
     Returns:
-        ``differs``: feature → how it is instead, where nothing was done for that reason; ``done``: the steps taken, by
-        number; ``error``: why the next one was not; ``copy_seconds``: how long other processes keep a copy.
+        ``unread``: why the flags could not be looked at, ``differs``: feature → how it is instead, where nothing was
+        done for that reason; ``done``: the steps taken, by number; ``error``: why the next one was not;
+        ``copy_seconds``: how long other processes keep a copy.
     """
-    from django.conf import settings  # type: ignore[import-not-found,import-untyped,unused-ignore]
-
-    seconds = getattr(settings, "FEATURE_FLAG_CACHE_SECONDS", None)
-    result: dict[str, Any] = {"differs": {}, "done": [], "error": "", "copy_seconds": seconds}
-    for step in steps:
-        now = state_of(step["feature"])
-        if any(value is not None and now[name] != value for name, value in step["expected"].items()):
-            result["differs"][step["feature"]] = now
+    result: dict[str, Any] = {"unread": "", "differs": {}, "done": [], "error": "", "copy_seconds": None}
+    try:
+        result["copy_seconds"] = plain(copy_seconds())
+        result["differs"] = differing(steps)
+    except Exception as error:  # noqa: BLE001 - whatever the site's code raises is the answer
+        return {**result, "unread": said(error)}
     if result["differs"]:
         return result
     for number, step in enumerate(steps):
         try:
             take(step)
         except Exception as error:  # noqa: BLE001 - whatever the site's code raises is the answer
-            result["error"] = f"{type(error).__name__}: {error}"
+            result["error"] = said(error)
             break
         result["done"].append(number)
     return result
+
+
+def copy_seconds() -> Any:
+    """The setting FEATURE_FLAG_CACHE_SECONDS, as the site has it."""
+    from django.conf import settings  # type: ignore[import-not-found,import-untyped,unused-ignore]
+
+    return getattr(settings, "FEATURE_FLAG_CACHE_SECONDS", None)
+
+
+def differing(steps: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Feature → how it is, for those that are not as planned."""
+    found = {}
+    for step in steps:
+        now = state_of(step["feature"])
+        if any(value is not None and now[name] != value for name, value in step["expected"].items()):
+            found[step["feature"]] = now
+    return found
 
 
 def take(step: Mapping[str, Any]) -> None:
@@ -67,21 +86,12 @@ def state_of(feature: str) -> dict[str, Any]:
     """Strategy, percentage and length of the whitelist, as the service states them."""
     from common.feature_flags import FeatureFlagService  # type: ignore[import-not-found,import-untyped,unused-ignore]
 
-    status = FeatureFlagService.get_feature_status(feature_named(feature))
-    strategy = status["strategy"]
+    status = plain(FeatureFlagService.get_feature_status(feature_named(feature)))
     return {
-        "strategy": str(getattr(strategy, "value", strategy)).lower(),
+        "strategy": str(status["strategy"]).lower(),
         "percentage": status["percentage"],
         "whitelist_count": status.get("whitelist_count"),
     }
-
-
-def feature_named(name: str) -> Any:
-    """The member of ``Feature`` with that name or value; the name itself on a site without such a class."""
-    from common import feature_flags  # type: ignore[import-not-found,import-untyped,unused-ignore]
-
-    members = getattr(feature_flags, "Feature", ())
-    return next((one for one in members if name in (one.name, str(getattr(one, "value", one)))), name)
 
 
 def start_warming(strategy: str) -> dict[str, Any]:

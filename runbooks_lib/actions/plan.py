@@ -1,7 +1,8 @@
 """A plan: exactly what a change would do, in numbers, bound to a digest.
 
-The digest is over what was asked for (``intent``), its place (``scope``) and the state that it rests on (``rests_on``).
-Numbers that move every second are not in it: they are held by a bound that stands in the intent, and by a guard.
+The digest is over what was asked for (``intent``), its place (``scope`` as it is shown, ``target`` as it really is),
+whether it is protected, and the state that it rests on (``rests_on``). Numbers that move every second are not in it:
+they are held by a bound that stands in the intent, and by a guard.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 from runbooks_lib.model import Evidence, NextStep
 from runbooks_lib.records.event import canonical_json
 
-_DIGEST_VERSION = "runbooks-plan-1"
+_DIGEST_VERSION = "runbooks-plan-2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ class Plan:
         action: name out of the registry (``clear_pattern``).
         title: what it does, in the infinitive: ``delete the keys that match api:*``.
         environment: its name.
-        protected: the environment needs a reason and somebody else's approval.
+        protected: the environment needs a reason and somebody else's approval. Part of the digest.
         scope: which system exactly: host, database, prefix; never a password. Part of the digest.
         intent: what was asked for, bounds included, JSON types. Part of the digest.
         rests_on: the state that the change rests on and that it would be wrong without. Part of the digest.
@@ -72,6 +73,7 @@ class Plan:
         offers: what to do afterwards.
         notes: what limits the plan (a sample instead of a count, a right that is missing).
         read_at: aware UTC, when its facts were read.
+        target: where it really leads, part → SHA-256; set by the engine (``binding``). Part of the digest.
     """
 
     action: str
@@ -93,6 +95,7 @@ class Plan:
     no_op: bool = False
     offers: tuple[NextStep, ...] = ()
     notes: tuple[str, ...] = ()
+    target: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """A plan that says neither how it is undone nor that it cannot be is not a plan."""
@@ -103,8 +106,9 @@ class Plan:
 
     @property
     def full_digest(self) -> str:
-        """SHA-256 (hex) over environment, action, scope, intent and the state it rests on."""
-        parts = [_DIGEST_VERSION, self.environment, self.action, self.scope, dict(self.intent), dict(self.rests_on)]
+        """SHA-256 (hex) over environment, protection, action, scope, target, intent and the state it rests on."""
+        place = [self.environment, self.protected, self.scope, dict(self.target)]
+        parts = [_DIGEST_VERSION, *place, self.action, dict(self.intent), dict(self.rests_on)]
         return hashlib.sha256(canonical_json(parts).encode("utf-8")).hexdigest()
 
     @property
@@ -131,7 +135,7 @@ def short_digest(full: str) -> str:
 def differences(then: Mapping[str, Any], now: Plan) -> tuple[str, ...]:
     """What changed between a plan that was recorded (``canonical`` form) and the same plan made now, one line each."""
     lines = []
-    for name in ("environment", "scope", "intent", "rests_on"):
+    for name in ("environment", "protected", "scope", "intent", "rests_on"):
         old, new = then.get(name), getattr(now, name)
         old_fields = old if isinstance(old, Mapping) else {name: old}
         new_fields = new if isinstance(new, Mapping) else {name: new}
@@ -140,4 +144,7 @@ def differences(then: Mapping[str, Any], now: Plan) -> tuple[str, ...]:
             for key in sorted({*old_fields, *new_fields})
             if canonical_json(old_fields.get(key)) != canonical_json(new_fields.get(key))
         ]
-    return tuple(lines)
+    planned = then.get("target") or {}
+    # Fingerprints tell people nothing; which part of the configuration leads elsewhere does.
+    moved = [part for part in sorted({*planned, *now.target}) if planned.get(part) != now.target.get(part)]
+    return (*lines, *(f"{part} leads elsewhere than when it was planned" for part in moved))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -10,6 +10,7 @@ from runbooks_lib import units
 from runbooks_lib.actions.action import Written
 from runbooks_lib.actions.outcome import ReadBack
 from runbooks_lib.actions.plan import Command, Guard, Plan
+from runbooks_lib.actions.redis_settings_proof import look_again
 from runbooks_lib.actions.site import Progress, Site, WritableSite
 from runbooks_lib.errors import MayHaveChangedError, RefusedError, SourceError, UsageError
 from runbooks_lib.facts import NodeSettings
@@ -26,6 +27,8 @@ from runbooks_lib.judgement.redis_effects import (
 from runbooks_lib.model import Evidence, NextStep
 from runbooks_lib.policy import GUIDE
 from runbooks_lib.redaction import one_line
+from runbooks_lib.sources.redis.nodes import ReadNode
+from runbooks_lib.sources.redis.replies import Info, version_of
 from runbooks_lib.sources.redis.settings import NO_CONFIG_HINT, redis_settings
 from runbooks_lib.units import parse_redis_size
 
@@ -139,45 +142,36 @@ class TuneRedis:
             RefusedError: the first primary refused: nothing was changed.
             MayHaveChangedError: a primary did not answer; says what had been set before.
         """
-        done: dict[str, dict[str, str]] = {}
+        new = [node.shown for node in site.nodes if node.shown not in plan.rests_on]
+        if new:
+            raise RefusedError(f"{', '.join(new)} was no primary when this was planned", hint="plan it again")
+        done, kept = dict[str, dict[str, str]](), list[str]()
         for number, node in enumerate(site.nodes, start=1):
             before = plan.rests_on[node.shown]
             changes = {name: value for name, value in self.wanted.items() if before.get(name) != value}
             try:
-                for pairs in set_commands(changes, _version(node.ask("INFO", "server"))):
+                for pairs in set_commands(changes, _version(node)):
                     site.writer(node).write("CONFIG", "SET", *pairs)
                     done.setdefault(node.shown, {}).update(zip(pairs[::2], pairs[1::2], strict=True))
                 if self.keep == IN_THE_FILE:
                     site.writer(node).write("CONFIG", "REWRITE")
-                    done.setdefault(node.shown, {})
+                    kept.append(node.shown)
             except (RefusedError, SourceError) as error:
-                if not done:
+                if not done and not kept:
                     raise RefusedError(error.message, hint=error.hint) from error
-                return _written(done, stopped=f"{node.shown}: {error.message}. {error.hint}".strip(". ") + ".")
+                return _written(done, kept, stopped=f"{node.shown}: {error.message}. {error.hint}".strip(". ") + ".")
             except MayHaveChangedError as error:
-                raise MayHaveChangedError(f"{error.message}; {_account_text(done)}", hint=error.hint) from error
+                raise MayHaveChangedError(f"{error.message}; {_account_text(done, kept)}", hint=error.hint) from error
             site.progress(Progress(number, len(site.nodes), "primaries set"))
-        return _written(done)
+        return _written(done, kept)
 
     def read_back(self, plan: Plan, site: Site, written: Mapping[str, Any]) -> ReadBack:
-        """CONFIG GET of every primary on a new connection: what was set stands, and they all agree.
+        """CONFIG GET of every primary that there is now, on new connections; see ``redis_settings_proof.look_again``.
 
         Raises:
             SourceError: Redis could not be read.
         """
-        facts = redis_settings(site.nodes)
-        expected = written.get("set") or dict.fromkeys(plan.rests_on, self.wanted)
-        evidence = tuple(settings_evidence(facts.nodes, self.wanted))
-        for node in facts.nodes:
-            for name, value in expected.get(node.node, {}).items():
-                if node.settings.get(name) != value:
-                    is_now = shown_setting(name, node.settings.get(name, ""))
-                    detail = f"{name} of {node.node} is {is_now}, not {shown_setting(name, value)}"
-                    return ReadBack(False, evidence, detail)
-        differ = [name for name in self.wanted if len({node.settings.get(name) for node in facts.nodes}) > 1]
-        if differ and not written.get("stopped"):
-            return ReadBack(False, evidence, f"the primaries differ in {', '.join(differ)}")
-        return ReadBack(True, evidence, f"Set on {units.things(len(expected), 'primary')}, and read back.")
+        return look_again(plan, site.nodes, self.wanted, written, in_the_file=self.keep == IN_THE_FILE)
 
     def _intent(self) -> dict[str, object]:
         return {
@@ -265,32 +259,31 @@ def fits_host_guard(node: NodeSettings, limit_bytes: int) -> Iterator[Guard]:
         )
 
 
-def set_commands(changes: Mapping[str, str], version: tuple[int, ...]) -> list[list[str]]:
+def set_commands(changes: Mapping[str, str], version: tuple[int, int]) -> list[list[str]]:
     """The pairs of each CONFIG SET: all in one from Redis 7 on, which takes all or none; one by one before."""
     pairs = [[name, value] for name, value in changes.items()]
-    if version >= (7,) and pairs:
+    if version >= (7, 0) and pairs:
         return [[word for pair in pairs for word in pair]]
     return pairs
 
 
-def _version(info: object) -> tuple[int, ...]:
-    from runbooks_lib.sources.redis.replies import Info
-
-    parts = Info(info).text("redis_version").split(".")
-    return tuple(int(part) for part in parts if part.isdecimal())
+def _version(node: ReadNode) -> tuple[int, int]:
+    return version_of(Info(node.ask("INFO", "server")).text("redis_version"))
 
 
-def _written(done: Mapping[str, Mapping[str, str]], *, stopped: str = "") -> Written:
+def _written(done: Mapping[str, Mapping[str, str]], kept: Sequence[str], *, stopped: str = "") -> Written:
     account = tuple(
         Evidence(f"{name} on {node}", shown_setting(name, value), "CONFIG SET")
         for node, values in done.items()
         for name, value in values.items()
     )
-    return Written(account, {"set": done, "stopped": stopped}, stopped=stopped)
+    files = tuple(Evidence(f"configuration file of {node}", "written", "CONFIG REWRITE") for node in kept)
+    return Written((*account, *files), {"set": done, "kept": kept, "stopped": stopped}, stopped=stopped)
 
 
-def _account_text(done: Mapping[str, Mapping[str, str]]) -> str:
+def _account_text(done: Mapping[str, Mapping[str, str]], kept: Sequence[str]) -> str:
     parts = [
         f"{node}: {', '.join(f'{name} {value}' for name, value in values.items())}" for node, values in done.items()
     ]
+    parts += [f"{node}: configuration file written" for node in kept]
     return f"set before that: {'; '.join(parts)}" if parts else "nothing had been set before that"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import inspect
+import re
 import shlex
 from collections.abc import Mapping
 from importlib import import_module
@@ -14,6 +16,7 @@ import msgspec
 from runbooks_lib.actions.action import Action
 from runbooks_lib.actions.plan import Command
 from runbooks_lib.errors import UsageError
+from runbooks_lib.redaction import one_line
 
 #: Name → module and class. Modules are imported when an action is made: most commands need none, or one.
 ACTIONS: Mapping[str, tuple[str, str]] = {
@@ -36,6 +39,8 @@ ACTIONS: Mapping[str, tuple[str, str]] = {
     "tune_redis": ("redis_settings", "TuneRedis"),
     "back_up": ("backup.back_up", "BackUp"),
 }
+
+_TYPES = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "a text"}
 
 
 def action_class(name: str) -> type[Any]:
@@ -72,7 +77,36 @@ def make_action(name: str, parameters: Mapping[str, Any]) -> Action:
     try:
         return cast("Action", msgspec.convert(dict(parameters), kind, strict=False))
     except msgspec.ValidationError as error:
-        raise UsageError(f"{name}: {error}", hint=f"it takes: {', '.join(fields) or 'none'}") from error
+        raise _wrong(name, kind, parameters, error) from error
+
+
+def _wrong(name: str, kind: type[Any], parameters: Mapping[str, Any], error: msgspec.ValidationError) -> UsageError:
+    """Which parameter, its value, and what it takes; msgspec names only a path."""
+    found = re.search(r"`\$\.(\w+)", str(error))
+    missing = re.search(r"missing required field `(\w+)`", str(error))
+    if missing:
+        return UsageError(f"{name} needs {missing[1]}", hint=f"{missing[1]}: {expected(kind, missing[1])}")
+    if not found or found[1] not in parameters:
+        return UsageError(f"{name}: {error}", hint="what it takes: runbooks change " + name)
+    parameter = found[1]
+    value = one_line(str(parameters[parameter]), longest=80)
+    return UsageError(
+        f"{name}: {parameter} {value!r} is not {_type_words(kind, parameter)}",
+        hint=f"{parameter}: {expected(kind, parameter)}",
+    )
+
+
+def expected(kind: type[Any], parameter: str) -> str:
+    """What a parameter takes, in the words of the action's docstring."""
+    _, _, attributes = inspect.cleandoc(kind.__doc__ or "").partition("Attributes:")
+    found = re.search(rf"(?m)^    {re.escape(parameter)}: (.*(?:\n     +.*)*)", attributes)
+    return " ".join(found[1].split()) if found else _type_words(kind, parameter)
+
+
+def _type_words(kind: type[Any], parameter: str) -> str:
+    """``a whole number``; the type's own name where there are no words for it."""
+    found = next((str(field.type) for field in dataclasses.fields(kind) if field.name == parameter), "")
+    return _TYPES.get(found, found or "what it takes")
 
 
 def command_line(command: Command, environment: str, *, confirm: str = "") -> str:

@@ -5,25 +5,33 @@ from __future__ import annotations
 import ipaddress
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any, ClassVar, Literal
 
 from runbooks_lib import units
 from runbooks_lib.actions.action import Written
+from runbooks_lib.actions.keys.guards import own_head
 from runbooks_lib.actions.outcome import ReadBack
 from runbooks_lib.actions.plan import Guard, Plan
 from runbooks_lib.actions.site import Progress, Site, WritableSite
+from runbooks_lib.actions.throttle_windows import CounterSeen, held, is_anew
 from runbooks_lib.errors import MayHaveChangedError, RefusedError, SourceError, UsageError
 from runbooks_lib.facts import ThrottleCounter
+from runbooks_lib.judgement.next_steps import run_command
 from runbooks_lib.model import Evidence, NextStep
 from runbooks_lib.policy import GUIDE, allowance
 from runbooks_lib.redaction import one_line
-from runbooks_lib.sources.redis.throttle_counters import SCOPES, counter_names, counters_by_name, throttle_counters
+from runbooks_lib.sources.keyspace.names import key_names
+from runbooks_lib.sources.redis.throttle_counters import (
+    LOOKUPS_BY_NAME,
+    SCOPES,
+    counter_names,
+    counters_by_name,
+    throttle_counters,
+)
 
 _LONGEST_CLIENT = 200
-#: Between two readings of the same moment: PTTL and the clock are not read together.
-_CLOCK_SLACK_SECONDS = 1.0
 _IRREVERSIBLE = (
     "the old count is not put back: the client begins a new window with its next request. To stop it again, lower the "
     "rate of its scope in DEFAULT_THROTTLE_RATES or block it in front of the site"
@@ -68,15 +76,15 @@ class ResetThrottle:
         """
         read_at = units.now()
         counting = _counting(site)
-        found = self._counters(site, counting.version)
-        spared, more = self._spared(site, found)
+        found, lookups = self._counters(site)
+        spared, more = self._spared(site, found, lookups)
         what = f"{'address' if self.scope == 'anon' else 'user'} {self.client}"
         return Plan(
             action=self.name,
             title=f"remove the throttle counters of {what}",
             environment=site.environment.name,
             protected=site.environment.protected,
-            scope=f"{site.nodes.shown} prefix {site.environment.key_prefix!r} version {counting.version}",
+            scope=f"{site.nodes.shown} prefix {site.environment.key_prefix!r} version {site.environment.key_version}",
             intent={"client": self.client, "scope": self.scope},
             rests_on={"counters": [counter.key for counter in found]},
             resources=self.resources(),
@@ -91,11 +99,7 @@ class ResetThrottle:
             irreversible=_IRREVERSIBLE,
             guards=counting.guards,
             no_op=not found,
-            offers=(
-                NextStep(
-                    "See who is throttled now", f"runbooks run rate_limiting --environment {site.environment.name}"
-                ),
-            ),
+            offers=(NextStep("See who is throttled now", run_command("rate_limiting", site.environment.name)),),
             notes=(*counting.notes, *more),
         )
 
@@ -107,7 +111,10 @@ class ResetThrottle:
             MayHaveChangedError: a key was sent and not answered; says which ones are gone.
         """
         keys = [str(key) for key in plan.rests_on["counters"]]
-        ends = {key: ends_at for key, _, ends_at in self._state(site, keys)}
+        try:
+            before = {one.key: one for one in self._state(site, keys)}
+        except SourceError as error:
+            raise RefusedError(f"{error.message}; no counter was removed", hint=error.hint) from error
         removed: list[str] = []
         stopped = ""
         for number, key in enumerate(keys, start=1):
@@ -121,56 +128,79 @@ class ResetThrottle:
                 break
             site.progress(Progress(number, len(keys), "counters removed"))
         account = (Evidence("keys removed", units.count(len(removed)), "UNLINK"),)
-        return Written(account, {"removed": {key: ends.get(key) for key in removed}}, stopped=stopped)
+        data = {key: asdict(before[key]) if key in before else None for key in removed}
+        return Written(account, {"removed": data}, stopped=stopped)
 
     def read_back(self, plan: Plan, site: Site, written: Mapping[str, Any]) -> ReadBack:
         """Are the counters gone, or begun anew?
 
-        A client that is being served begins a new window at once. Its counter is there again then, and ends later than
-        the one that was removed; one that ends at the same moment is the old one.
+        A client that is being served begins a new window at once, and its counter is there again then. See
+        ``is_anew`` for how it is told from the one that was removed.
 
         Raises:
             SourceError: Redis could not be read.
         """
-        ended: Mapping[str, float | None] = written.get("removed", {})
-        keys = list(ended) if written else [str(key) for key in plan.rests_on["counters"]]
-        left = self._state(site, keys)
-        evidence = (Evidence("counters of this client now", units.count(len(left)), "EXISTS, PTTL"),)
-        for key, count, ends_at in left:
-            shown = f"{one_line(key)} is there with {count if count is not None else 'a count that cannot be read'}"
-            if not written:
+        removed: Mapping[str, Any] = written.get("removed", {})
+        left = self._state(site, list(removed) if written else [str(key) for key in plan.rests_on["counters"]])
+        evidence = (Evidence("counters of this client now", units.count(len(left)), "EXISTS, STRLEN, PTTL"),)
+        for now in left:
+            shown = f"{one_line(now.key)} is there with {held(now)}"
+            known = removed.get(now.key)
+            if not isinstance(known, Mapping):
                 return ReadBack(None, evidence, f"{shown}; whether it is the old one cannot be told any more")
-            before = ended[key]
-            if before is None or ends_at is None or ends_at <= before + _CLOCK_SLACK_SECONDS:
+            before = CounterSeen(**known)
+            anew = is_anew(before, now)
+            if anew is None:
+                detail = f"{shown}, as many as before ({held(before)}): whether it is the old one cannot be told"
+                return ReadBack(None, evidence, detail)
+            if not anew:
                 return ReadBack(False, evidence, f"{shown}, and its window is the old one")
         again = " It has begun a new window since." if left else ""
         return ReadBack(True, evidence, f"Removed, and read back: the client has its whole allowance.{again}")
 
-    def _state(self, site: Site, keys: Sequence[str]) -> list[tuple[str, int | None, float | None]]:
-        """Key, count and end of the window (unix time) of those that exist."""
+    def _state(self, site: Site, keys: Sequence[str]) -> list[CounterSeen]:
+        """The counters that exist, and when their windows end."""
         names = [key.encode("utf-8") for key in keys]
+        asked_at = time.time()
         found = counters_by_name(site.nodes, names, self.scope, self.client)
-        now = time.time()
-        return [(c.key, c.count, None if c.ttl_seconds is None else now + c.ttl_seconds) for c in found]
+        answered_at = time.time()
+        return [
+            CounterSeen(one.key, one.count, one.size_bytes)
+            if one.ttl_seconds is None
+            else CounterSeen(
+                one.key, one.count, one.size_bytes, asked_at + one.ttl_seconds, answered_at + one.ttl_seconds
+            )
+            for one in found
+        ]
 
-    def _counters(self, site: Site, version: int) -> tuple[ThrottleCounter, ...]:
-        """Those that exist, under the name as typed and, for an address, as the site writes it."""
+    def _counters(self, site: Site) -> tuple[tuple[ThrottleCounter, ...], int]:
+        """Those that exist, under the name as typed and, for an address, as the site writes it; and what looking cost.
+
+        The cost is what the server adds to its keyspace hits and misses.
+        """
         clients = [self.client]
         if self.scope == "anon":
             clients.append(str(ipaddress.ip_address(self.client)))
-        prefix = site.environment.key_prefix
-        names = [n for client in dict.fromkeys(clients) for n in counter_names(prefix, version, self.scope, client)]
-        return counters_by_name(site.nodes, names, self.scope, self.client)
+        head = site.environment.key_prefix, site.environment.key_version
+        names = [name for client in dict.fromkeys(clients) for name in counter_names(*head, self.scope, client)]
+        return counters_by_name(site.nodes, names, self.scope, self.client), LOOKUPS_BY_NAME * len(names)
 
-    def _spared(self, site: Site, found: tuple[ThrottleCounter, ...]) -> tuple[tuple[Evidence, ...], tuple[str, ...]]:
-        """The counters of everybody else; a search that fails costs the plan nothing but this line."""
+    def _spared(
+        self, site: Site, found: tuple[ThrottleCounter, ...], lookups: int
+    ) -> tuple[tuple[Evidence, ...], tuple[str, ...]]:
+        """The counters of everybody else, with notes; a search that fails costs the plan nothing but this line."""
         try:
             everybody = throttle_counters(site.nodes, site.environment.key_prefix)
         except SourceError as error:
-            return (), (f"other clients' counters were not counted: {error.message}",)
+            return (), (f"other clients' counters were not counted: {error.message}", _counted(lookups))
         others = max(0, sum(everybody.by_scope.values()) - len(found))
         shown = f"{'' if everybody.complete else 'at least '}{units.count(others)}"
-        return (Evidence("counters of other clients", shown, "SCAN"),), everybody.warnings
+        notes = (*everybody.warnings, _counted(lookups + everybody.lookups_count))
+        return (Evidence("counters of other clients", shown, "SCAN"),), notes
+
+
+def _counted(lookups: int) -> str:
+    return f"looking at the counters added {lookups:,} to keyspace_hits and keyspace_misses"
 
 
 def _unlink(site: WritableSite, name: bytes, removed: Sequence[str]) -> object:
@@ -193,41 +223,32 @@ def _require_address(client: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Counting:
-    """How the site counts: the cache's version, the rate of each scope, and what limits that knowledge."""
+    """How the site counts: the rate of each scope, whether its keys are those looked for, and what is not known."""
 
-    version: int
     rates: Mapping[str, object]
     guards: tuple[Guard, ...] = ()
     notes: tuple[str, ...] = ()
 
 
 def _counting(site: Site) -> _Counting:
-    """From the site's settings; the guide's where the site cannot be asked."""
+    """From the site's settings; where it cannot be asked, the keys of runbooks.toml and the guide's rates."""
     rates: Mapping[str, object] = {"anon": GUIDE.anon_rate, "user": GUIDE.user_rate}
+    head = key_names(site.environment).shown
     try:
         answer = site.django.call(["caches", "throttling"])
     except SourceError as error:
-        return _Counting(1, rates, notes=(f"version 1 and the guide's rates are assumed: {error.message}",))
+        return _Counting(
+            rates, notes=(f"keys that begin with {head} and the guide's rates are assumed: {error.message}",)
+        )
     caches, throttling = answer["caches"], answer["throttling"]
     cache = caches.get("default") if isinstance(caches, dict) else None
     if isinstance(throttling, dict) and isinstance(throttling.get("rates"), dict):
         rates = throttling["rates"]
     if not isinstance(cache, dict):
-        return _Counting(1, rates, notes=("version 1 is assumed: the site's CACHES could not be read",))
-    version, notes = cache.get("VERSION", 1), []
-    if cache.get("KEY_FUNCTION"):
-        notes.append("the site has a KEY_FUNCTION of its own: its counters may have other names than those looked for")
-    return _Counting(version if isinstance(version, int) else 1, rates, (_prefix_guard(cache, site),), tuple(notes))
-
-
-def _prefix_guard(cache: Mapping[str, object], site: Site) -> Guard:
-    theirs, ours = cache.get("KEY_PREFIX", ""), site.environment.key_prefix
-    return Guard(
-        "key_prefix is the site's own",
-        holds=theirs == ours,
-        detail=f"the site has {one_line(str(theirs), longest=60)!r}, runbooks.toml {ours!r}",
-        hint="correct key_prefix in runbooks.toml: with another one no counter is found, or another site's",
-    )
+        return _Counting(
+            rates, notes=(f"keys that begin with {head} are assumed: the site's CACHES could not be read",)
+        )
+    return _Counting(rates, (own_head(cache, site.environment),))
 
 
 def _said(counter: ThrottleCounter, rate: object) -> Evidence:

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 #: How long a pipe on standard input is waited for; a terminal has all the time it wants.
 _PIPE_SECONDS = 2.0
-_LONGEST_SECONDS = 24 * 3600
+_PROOF_NAMES = "the names that planner and approver give themselves; set [approvals] allowed_signers for signatures"
+_PROOF_SIGNED = "a signature of the approver, from another account than the planner's"
 
 
 def add(commands: Any) -> None:
@@ -28,32 +29,41 @@ def add(commands: Any) -> None:
     )
     parser.add_argument("digest", help="of the plan, as its dry run shows it")
     console.environment_option(parser, "")
-    parser.add_argument("--expires", default="1h", help="how long the approval holds, such as 30m; at most 24h (1h)")
+    parser.add_argument(
+        "--expires", default="", help="how long it holds, such as 30m; [approvals] expires by default and at most"
+    )
     parser.add_argument("--key", type=Path, help="SSH key to sign with, where [approvals] allowed_signers is set")
 
 
 def approve(arguments: argparse.Namespace) -> int:
     """Show the plan, have its digest typed once more, approve; 40 when it may not be approved, or was not."""
+    from runbooks_lib import units
     from runbooks_lib.parameters import parse_duration
     from runbooks_lib.records import origin
     from runbooks_lib.records.approvals import Approvals
     from runbooks_lib.records.ledger import Ledger
 
-    seconds = parse_duration(arguments.expires)
-    if seconds > _LONGEST_SECONDS:
-        raise UsageError(f"--expires {arguments.expires} is over 24h", hint="a plan that is older is planned again")
+    asked = parse_duration(arguments.expires) if arguments.expires else None
     if not arguments.environment:
         raise UsageError("which environment?", hint="add: --environment NAME")
     configuration = console.load(arguments)
+    longest = configuration.approval_seconds
+    if asked is not None and asked > longest:
+        raise UsageError(
+            f"--expires {arguments.expires} is over {units.duration(longest)}",
+            hint="ask for less, or set [approvals] expires in runbooks.toml",
+        )
     site = configuration.environment(arguments.environment)
-    approvals = Approvals(Ledger(configuration.ledger_url), configuration.allowed_signers)
+    signers = configuration.allowed_signers
+    approvals = Approvals(Ledger(configuration.ledger_url), signers, longest_seconds=longest)
     proposal = approvals.proposal(arguments.digest, environment=site.name)
     plan = _proposed_plan(proposal)
-    _require_another_person(proposal)
+    # Asked before the plan is shown, so that nobody reads and types in vain; ``give`` asks again.
+    approvals.require_another(proposal, origin.operator(), origin.this_account())
     approvals.require_unspent(proposal)
-    _show(plan, proposal)
+    _show(plan, proposal, _PROOF_SIGNED if signers else _PROOF_NAMES)
     _require_typed(proposal)
-    given = approvals.give(proposal, approver=origin.operator(), seconds=seconds, key=arguments.key)
+    given = approvals.give(proposal, approver=origin.operator(), seconds=asked or longest, key=arguments.key)
     _say_given(plan, given.expires_at, signed=bool(given.signature))
     return 0
 
@@ -75,22 +85,7 @@ def _proposed_plan(proposal: Proposal) -> Plan:
     return plan
 
 
-def _require_another_person(proposal: Proposal) -> None:
-    """Asked before the plan is shown, so that nobody reads and types in vain; ``give`` asks again.
-
-    Raises:
-        RefusedError: the plan is the operator's own.
-    """
-    from runbooks_lib.records import origin
-    from runbooks_lib.records.people import same_person
-
-    if same_person(origin.operator(), proposal.operator):
-        raise RefusedError(
-            f"{origin.operator()} planned {proposal.digest}, and cannot approve it", hint="somebody else approves it"
-        )
-
-
-def _show(plan: Plan, proposal: Proposal) -> None:
+def _show(plan: Plan, proposal: Proposal, proof: str) -> None:
     import json
 
     from runbooks_lib import units
@@ -100,11 +95,13 @@ def _show(plan: Plan, proposal: Proposal) -> None:
 
     ago = units.duration((units.now() - proposal.at).total_seconds())
     exactly = json.dumps({"intent": dict(plan.intent), "rests on": dict(plan.rests_on)}, ensure_ascii=False)
+    who = f"{proposal.operator}{f', {proposal.account.shown}' if proposal.account else ''}"
     rows = (
-        Row("proposed", plain(f"{units.timestamp(proposal.at)}, {ago} ago, by {proposal.operator}, {proposal.run_id}")),
+        Row("proposed", plain(f"{units.timestamp(proposal.at)}, {ago} ago, by {who}, {proposal.run_id}")),
         Row("where", plain(plan.scope)),
         *plan_rows(plan),
         Row("exactly", plain(exactly, at_most=1200)),
+        Row("rests on", plain(proof)),
     )
     status = Status.WARN if plan.failed_guards else Status.OK
     sheet = Sheet(f"APPROVE?  {plan.digest}", where(plan), status, rows)
@@ -151,7 +148,7 @@ def _say_given(plan: Plan, expires_at: Any, *, signed: bool) -> None:
     from runbooks_lib.change_verdict import REASON_TEXT
     from runbooks_lib.presentation.text import plain
 
-    how = "signed" if signed else "not signed"
+    how = "signed" if signed else "not signed: it rests on names"
     console.say(f"Approved once, until {units.timestamp(expires_at)}, {how}. It is applied with:")
     line = f"{command_line(plan.command, plan.environment, confirm=plan.digest)} --reason {shlex.quote(REASON_TEXT)}"
     console.say(f"  {plain(line, at_most=2000)}")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import contextlib
 import inspect
-import re
 import signal
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import MISSING, fields
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from runbooks_lib.commands import console
@@ -71,7 +71,7 @@ def _carry_out(arguments: argparse.Namespace, action: Action, given: dict[str, s
     for line in unconfirmed_lines(runbook):
         console.say(line, sys.stderr)
     try:
-        with _every_end_is_an_interrupt():
+        with every_end_is_an_interrupt():
             outcome = _apply(runbook, action, arguments)
     except KeyboardInterrupt:
         return _interrupted(runbook)
@@ -79,15 +79,28 @@ def _carry_out(arguments: argparse.Namespace, action: Action, given: dict[str, s
 
 
 @contextlib.contextmanager
-def _every_end_is_an_interrupt() -> Iterator[None]:
-    """The end of an ssh session or of a container is like Ctrl-C: a long write then ends with an exact account."""
-    numbers = (signal.SIGTERM, signal.SIGHUP)
-    before = [signal.signal(number, lambda *_: signal.raise_signal(signal.SIGINT)) for number in numbers]
+def every_end_is_an_interrupt() -> Iterator[None]:
+    """SIGINT, SIGTERM and SIGHUP interrupt, so that a long write ends with an exact account.
+
+    SIGINT also where a shell started this in the background, and had it ignored: what was asked to end must not run on
+    to its end. SIGHUP stays ignored where it is (``nohup``): that is what somebody asked for.
+    """
+    handlers: dict[signal.Signals, Any] = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: _as_interrupt}
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        handlers[signal.SIGHUP] = _as_interrupt
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield
     finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)
+        for number, handler in before.items():
+            # None: the handler was not set from Python and cannot be put back.
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
+def _as_interrupt(number: int, frame: FrameType | None) -> None:
+    """To whoever takes interrupts just now: at once, or between two steps of a write."""
+    handler = signal.getsignal(signal.SIGINT)
+    (handler if callable(handler) else signal.default_int_handler)(number, frame)
 
 
 def _apply(runbook: Runbook, action: Action, arguments: argparse.Namespace) -> Outcome:
@@ -104,6 +117,7 @@ def _apply(runbook: Runbook, action: Action, arguments: argparse.Namespace) -> O
             confirm=arguments.confirm,
             reason=arguments.reason,
             allowed_signers=runbook.configuration.allowed_signers,
+            approval_seconds=runbook.configuration.approval_seconds,
             on_progress=lambda told: progress.update(f"{action.name}: {progress_text(told)}"),
         )
 
@@ -111,6 +125,7 @@ def _apply(runbook: Runbook, action: Action, arguments: argparse.Namespace) -> O
 def _finished(runbook: Runbook, outcome: Outcome, arguments: argparse.Namespace) -> int:
     from runbooks_lib.change_verdict import confirm_line, judge_change
     from runbooks_lib.presentation.plans import sheet_of
+    from runbooks_lib.presentation.secrets import outcome_without_secrets
     from runbooks_lib.presentation.sheet import render_sheet
     from runbooks_lib.redaction import redact
     from runbooks_lib.unconfirmed import check_line
@@ -118,9 +133,10 @@ def _finished(runbook: Runbook, outcome: Outcome, arguments: argparse.Namespace)
     # Shown before it is kept: what was done to a site is not told later because a report is being written.
     if not arguments.json:
         check = check_line(outcome.action_id, outcome.environment) if outcome.action_id else ""
-        sheet = sheet_of(outcome, confirm=confirm_line(runbook, outcome), check=check)
-        shown = render_sheet(sheet, width=console.width(), colour=console.colour())
-        console.say(redact(shown, runbook.environment.secrets))
+        shown = outcome_without_secrets(outcome, runbook.environment.secrets)
+        sheet = sheet_of(shown, confirm=confirm_line(runbook, outcome), check=check)
+        text = render_sheet(sheet, width=console.width(), colour=console.colour())
+        console.say(redact(text, runbook.environment.secrets))
     runbook.close(judge_change(runbook, outcome))
     line = f"Record  {console.record_line(runbook.run.folder, runbook.run.ledger_error)}"
     if arguments.json:
@@ -130,7 +146,7 @@ def _finished(runbook: Runbook, outcome: Outcome, arguments: argparse.Namespace)
 
 
 def _interrupted(runbook: Runbook) -> int:
-    """Ctrl-C: what was sent by then is in the ledger, and is told."""
+    """It was interrupted: what was sent by then is in the ledger, and is told."""
     from runbooks_lib.errors import MayHaveChangedError, RunbookError
     from runbooks_lib.presentation.log import change_lines
     from runbooks_lib.runbook import conclude
@@ -196,13 +212,14 @@ def _all_actions() -> str:
 
 def _help(name: str, kind: type[Any]) -> str:
     """What an action does and takes; its docstring is its help."""
-    text, _, attributes = inspect.cleandoc(kind.__doc__ or "").partition("Attributes:")
+    from runbooks_lib.actions.registry import expected
+
+    text = inspect.cleandoc(kind.__doc__ or "").partition("Attributes:")[0]
     lines = [f"{name}: {text.strip()}", "", "Parameters"]
     for field in fields(kind):
         default = "required" if _required(field) else f"default {field.default!r}"
         lines.append(f"  {field.name} ({field.type}, {default})")
-        found = re.search(rf"(?m)^    {field.name}: (.*(?:\n     +.*)*)", attributes)
-        lines += [f"      {' '.join(found[1].split())}"] if found else []
+        lines.append(f"      {expected(kind, field.name)}")
     return "\n".join(lines)
 
 

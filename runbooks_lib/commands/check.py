@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 #: Under which name these runs are kept.
 NAME = "check"
+#: So many that ended otherwise are shown; ``runbooks log`` has all.
+_MOST = 5
 
 
 def add(commands: Any) -> None:
@@ -25,7 +27,7 @@ def add(commands: Any) -> None:
 
 
 def check(arguments: argparse.Namespace) -> int:
-    """List what is open: 10 when there is any. Look at one: 0 known now, 50 not as planned or not readable."""
+    """List what is open: 10 when there is any. Look at one: 0 made or not made, 20 otherwise, 50 not readable."""
     from runbooks_lib.records.intentions import Intentions
     from runbooks_lib.records.ledger import Ledger
 
@@ -47,14 +49,30 @@ def _list(ledger: Ledger, environment: str | None) -> int:
 
     found = open_intentions(ledger, environment)
     if not found:
-        console.say("Every change was confirmed.")
-        return Status.OK.exit_code
+        return _nothing_open(ledger, environment)
     console.say(f"WARN · {units.things(len(found), 'change')} may have been made and not confirmed")
     for one in found:
         state = "is being made now" if one.running else one.detail or "its process ended before it could say"
         what = f"{units.timestamp(one.at)}  {one.environment}  {one.operator}  {title_of(one)}: {state}"
         console.say(f"  {plain(what)}\n    {plain(check_line(one.action_id, one.environment))}")
     return Status.WARN.exit_code
+
+
+def _nothing_open(ledger: Ledger, environment: str | None) -> int:
+    """Every change is known; those that did not end as planned are named."""
+    from runbooks_lib import units
+    from runbooks_lib.presentation.text import plain
+    from runbooks_lib.records.intentions import ended_otherwise
+
+    otherwise = ended_otherwise(ledger, environment)
+    if not otherwise:
+        console.say("Nothing is open: of every change it is known what came of it.")
+        return Status.OK.exit_code
+    console.say(f"Nothing is open; {units.things(len(otherwise), 'change')} ended otherwise than planned:")
+    for event in otherwise[-_MOST:]:
+        what = f"{units.timestamp(event.happened_at)}  {event.environment}  checked by {event.operator}"
+        console.say(f"  {plain(what)}: {plain(str(event.payload.get('detail', '')))}")
+    return Status.OK.exit_code
 
 
 def _check_one(arguments: argparse.Namespace, environment: str) -> int:

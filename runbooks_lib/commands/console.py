@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import os
 import shutil
 import sys
@@ -58,28 +60,59 @@ def load(arguments: argparse.Namespace) -> Configuration:
 
 
 def say(text: str, stream: TextIO | None = None) -> None:
-    """Print, as far as anybody still reads: a reader that left (``| head``) costs neither exit code nor record."""
-    stream = stream or sys.stdout
+    """Print, as far as it can be: an output that is full, closed or not read costs neither exit code nor record."""
+    target = stream or sys.stdout
     try:
-        stream.write(f"{text}\n")
-        stream.flush()
+        target.write(f"{text}\n")
+        target.flush()
     except BrokenPipeError:
-        silence(stream)
+        silence(target)  # whoever read it has left (``| head``), which is no fault
+    except (OSError, ValueError) as error:
+        silence(target)
+        if target is not sys.stderr:
+            say(f"The output could not be written ({getattr(error, 'strerror', None) or error}).", sys.stderr)
+
+
+def open_streams() -> None:
+    """Standard streams that were closed (``>&-``) lead nowhere, and what is printed is printed as far as it can be.
+
+    Else the next file that is opened takes the place of one, and what is printed goes into it: into the ledger.
+    """
+    names = ("stdin", "stdout", "stderr")
+    closed = [number for number in range(len(names)) if getattr(sys, names[number]) is None]
+    for number in closed:
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        if nowhere != number:
+            os.dup2(nowhere, number)
+            os.close(nowhere)
+        setattr(sys, names[number], open(number, "w" if number else "r", encoding="utf-8"))  # noqa: SIM115, PTH123 - open to the end
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal or a pipe that cannot show a sign gets a question mark; the answer is worth more than the sign.
+            stream.reconfigure(errors="replace")
+    if 1 in closed:
+        say("Standard output is closed: the answer is shown nowhere, but it is recorded.", sys.stderr)
 
 
 def silence(stream: TextIO) -> None:
     """Send the rest nowhere, also what the interpreter writes out at its end."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, stream.fileno())
-    os.close(nowhere)
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
 
 
 def complain(error: RunbookError) -> None:
     """An error on standard error: whether anything changed, what it is, and the next step."""
+    from runbooks_lib.presentation.commands import pieces
     from runbooks_lib.presentation.text import visible
 
     word = "REFUSED, nothing was changed" if isinstance(error, RefusedError) else "ERROR"
-    say(f"{word} (exit {error.exit_code})\n  {visible(str(error))}", sys.stderr)
+    lines = [f"{word} (exit {error.exit_code})"]
+    for line in visible(str(error)).splitlines():
+        # Prose is the terminal's to wrap; a command has a line of its own, to be pasted.
+        lines += [f"    {part.text}" if part.command else f"  {part.text}" for part in pieces(line)]
+    say("\n".join(lines), sys.stderr)
 
 
 def record_line(folder: Path | None, error: str) -> str:

@@ -75,7 +75,7 @@ def _lease_text(lease: Lease) -> str:
     from runbooks_lib.records import origin
 
     left = units.duration(max(0.0, (lease.expires_at - units.now()).total_seconds()))
-    alive = {True: "runs", False: "is gone", None: "on another machine"}[origin.is_alive(lease.process)]
+    alive = {True: "runs", False: "is gone", None: "cannot be seen from here"}[origin.is_alive(lease.process)]
     keeps = ", stays when it ends" if lease.outlives_process else ""
     rows = (
         ("held by", f"{lease.operator}, {lease.holder}"),

@@ -81,10 +81,11 @@ class FlagService:
 
     Attributes:
         flags: all of them.
-        tables: the SQL tables that it asked; empty where it asked none, so that the flags are kept elsewhere.
+        tables: the SQL tables that it asked, for whatever reason; caches are not among them.
         methods: what it offers, by name.
         copy_seconds: how long each process keeps a copy of the flags; None where the site does not say.
         whitelisted: whether the user that was asked for is listed; None where it was not asked or cannot be told.
+        cache_tables: the tables of Django's DatabaseCache that it asked.
     """
 
     flags: tuple[Flag, ...]
@@ -93,6 +94,7 @@ class FlagService:
     copy_seconds: float | None
     whitelisted: bool | None
     provenance: Provenance
+    cache_tables: tuple[str, ...] = ()
 
     def named(self, feature: str) -> Flag | None:
         """The flag with that name; None where the site has no such feature."""
@@ -109,6 +111,7 @@ class ThrottleCounter:
         client: address or user id.
         count: requests in the present window; None where the value cannot be read without the site's code.
         ttl_seconds: until the window ends; None for a counter that never ends.
+        size_bytes: of its value; None where it was not asked for.
     """
 
     key: str
@@ -116,6 +119,7 @@ class ThrottleCounter:
     client: str
     count: int | None
     ttl_seconds: float | None
+    size_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +132,7 @@ class ThrottleCounters:
         read_count: counters whose value was read.
         complete: the search saw every key and read every counter.
         warnings: why it did not.
+        lookups_count: what the reading added to the server's ``keyspace_hits`` and ``keyspace_misses``.
     """
 
     by_scope: Mapping[str, int]
@@ -136,3 +141,4 @@ class ThrottleCounters:
     provenance: Provenance
     complete: bool = True
     warnings: tuple[str, ...] = ()
+    lookups_count: int = 0

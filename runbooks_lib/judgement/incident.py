@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from runbooks_lib import units
 from runbooks_lib.facts import Entry, Incident
+from runbooks_lib.judgement.next_steps import change_command, run_command
 from runbooks_lib.model import NextStep
 from runbooks_lib.redaction import one_line
 
@@ -26,6 +27,7 @@ class Step:
         why: and where it is written.
         call: role out of ``[contacts]``; empty when nobody is to be called for it.
         action: name of the action that does it; empty when none does.
+        parameters: that the action cannot do without.
         runbook: name of the runbook that does it or finds the way; empty when none does.
         prescribed: the guide asks for it; else it is this project's advice.
     """
@@ -34,6 +36,7 @@ class Step:
     why: str
     call: str = ""
     action: str = ""
+    parameters: Mapping[str, str] = field(default_factory=dict)
     runbook: str = ""
     prescribed: bool = True
 
@@ -90,6 +93,7 @@ RESPONSES: Mapping[int, Response] = {
                 "Warm the cache before the flags go back",
                 "else all misses come at once",
                 action="trigger_warming",
+                parameters={"strategy": "startup"},
                 runbook="cache_warming",
                 prescribed=False,
             ),
@@ -213,7 +217,7 @@ def summary_text(incident: Incident, timeline: Sequence[Entry]) -> str:
         "",
         "Timeline (UTC)",
         *(f"{units.timestamp(entry.at)} · {entry.operator} · {entry.text}" for entry in shown[:_MOST_LINES]),
-        f"and {units.things(left_out, 'further event')}: runbooks log --environment {incident.environment}"
+        f"and {units.things(left_out, 'further event')}: runbooks log --environment {shlex.quote(incident.environment)}"
         if left_out
         else "",
     ]
@@ -224,10 +228,10 @@ def _next(step: Step, environment: str, contacts: Mapping[str, str], runbooks: S
     address = contacts.get(step.call, "") if step.call else ""
     text = f"{step.what}{f': {address}' if address else ''} ({step.why})"
     if step.runbook in runbooks:
-        return NextStep(text, shlex.join(["runbooks", "run", step.runbook, "--environment", environment]))
+        return NextStep(text, run_command(step.runbook, environment))
     if step.action:
         changes = f"{text}; plans first, changes the site when confirmed"
-        return NextStep(changes, shlex.join(["runbooks", "change", step.action, "--environment", environment]))
+        return NextStep(changes, change_command(step.action, environment, step.parameters))
     return NextStep(text)
 
 

@@ -107,7 +107,8 @@ def _limit(node: NodeSettings, policy: Policy) -> tuple[Status, str]:
         normal = "a full LRU cache is normal as long as the hit rate holds"
         return Status.WARN, f"{use}; {normal}: if it does not, raise the limit or shorten TTLs"
     differs = node.settings["maxmemory"] != GUIDE_REDIS["maxmemory"]
-    would = f"; with the guide's: {effects(node, 'maxmemory', GUIDE_REDIS['maxmemory'])}" if differs else ""
+    enough = "OK as it is, because what is there fits"
+    would = f"; {enough}; with the guide's: {effects(node, 'maxmemory', GUIDE_REDIS['maxmemory'])}" if differs else ""
     return Status.OK, use + would
 
 

@@ -15,7 +15,6 @@ from runbooks_lib.judgement.incident import RESPONSES, message_text, steps_to_ta
 from runbooks_lib.judgement.next_steps import run_command
 from runbooks_lib.judgement.triage import judge_triage
 from runbooks_lib.model import Finding, NextStep, Status, Verdict
-from runbooks_lib.operations.verdict import without_accounts
 from runbooks_lib.presentation.display import Shown, show_block, show_steps, show_table, show_text
 from runbooks_lib.records.incidents import NOTED, Incidents
 from runbooks_lib.runbook import Runbook
@@ -49,6 +48,7 @@ class IncidentRecord:
         done: what this run wrote, in words; empty when it wrote nothing.
         problem: why it could not be written or read; empty when all is well.
         hint: what to do about that.
+        step: that was asked for.
     """
 
     incident: Incident | None = None
@@ -56,6 +56,7 @@ class IncidentRecord:
     done: str = ""
     problem: str = ""
     hint: str = ""
+    step: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +95,10 @@ def record_step(runbook: Runbook, state: IncidentState, step: str, *, title: str
     """
     incidents = Incidents(runbook.run.ledger, runbook.environment.secrets)
     try:
-        return _stepped(runbook, state, _Asked(step, title, note), incidents)
+        return replace(_stepped(runbook, state, _Asked(step, title, note), incidents), step=step)
     except RunbookError as error:
         what = "the ledger does not answer" if isinstance(error, RecordError) else f"step {step} was refused"
-        return IncidentRecord(problem=f"{what}: {error.message}", hint=error.hint)
+        return IncidentRecord(problem=f"{what}: {error.message}", hint=error.hint, step=step)
 
 
 def with_timeline(runbook: Runbook, record: IncidentRecord) -> IncidentRecord:
@@ -118,7 +119,8 @@ def _stepped(runbook: Runbook, state: IncidentState, asked: _Asked, incidents: I
     if asked.step == "look":
         return IncidentRecord(found)
     if found is None:
-        return IncidentRecord(problem="no incident is open here", hint="open one with step=open")
+        undone = {"close": "nothing was closed", "note": "nothing was noted"}.get(asked.step, "nothing was done")
+        return IncidentRecord(problem=f"{undone}: no incident is open here", hint="open one with step=open")
     who = {"run_id": runbook.run.id, "operator": runbook.run.operator}
     if asked.step == "close":
         closed = incidents.close(found, asked.note or state.verdict.headline, **who)
@@ -243,11 +245,11 @@ def judge_incident(
         Triage's findings and the incident's; the severity that is responded to; the steps of the guide.
     """
     findings = (_finding(record), *state.verdict.findings)
-    headline = "" if outcomes else "; ".join(part for part in (record.done, state.verdict.headline) if part)
+    headline = "" if outcomes else _headline(state, record)
     verdict = judge_change(runbook, *outcomes, findings=findings, headline=headline)
     calls, others = _still_to_do(runbook, state.severity, outcomes)
     return replace(
-        without_accounts(verdict),
+        verdict,
         severity=state.severity,
         rule=state.verdict.rule if state.severity == state.verdict.severity else "given by the operator",
         since=state.verdict.since,
@@ -256,6 +258,17 @@ def judge_incident(
         unread=state.verdict.unread,
         next_steps=(*calls, *verdict.next_steps, *others, *_own_steps(runbook, state, record, outcomes)),
     )
+
+
+def _headline(state: IncidentState, record: IncidentRecord) -> str:
+    """What came of the step that was asked for, then how the site is."""
+    parts = [record.problem, record.done]
+    if record.step == "respond" and state.severity in (2, 3):
+        parts.append(f"severity {state.severity}: the guide changes nothing at once, so there was nothing to do")
+    if record.problem and state.severity is None:
+        # Else a step that could not be taken would read like a success.
+        return "; ".join(part for part in parts if part)
+    return "; ".join(part for part in (*parts, state.verdict.headline) if part)
 
 
 def _still_to_do(

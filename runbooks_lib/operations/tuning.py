@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -23,8 +24,12 @@ from runbooks_lib.view import View
 
 #: The site's shell takes a second to start; on a busy machine several.
 _SHELL_SECONDS = 15.0
+_REDIS_SECONDS = 5.0
 _SITE_READS = ("caches", "throttling", "cache_warming", "sessions")
 _MOST_ROWS = 12
+_MOST_NAMED = 3
+#: Sizes are shown exactly where there is room.
+_BYTES = re.compile(r" \(\d+ bytes\)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +54,7 @@ def read_tuning(view: View) -> TuningState:
     """
     django = view.sources.django
     reads = {
-        "redis": Read("settings", "redis", lambda: _redis(view)),
+        **_redis_read(view),
         "site": Read("settings of Django", "django", lambda: django.call(_SITE_READS)),
     }
     try:
@@ -60,6 +65,17 @@ def read_tuning(view: View) -> TuningState:
     site = found["site"]
     answers = dict.fromkeys(_SITE_READS, site) if isinstance(site, Unreadable) else site
     return TuningState(found["redis"], SiteSettings(**{name: answers[name] for name in _SITE_READS}))
+
+
+def read_tuning_after(view: View, state: TuningState, outcomes: Sequence[Outcome]) -> TuningState:
+    """How is Redis set now, after what was done? Where nothing changed it is as it was read before.
+
+    Django is not asked again: its settings change with a deployment only.
+    """
+    if all(outcome.changed is False for outcome in outcomes):
+        return state
+    found = side_by_side(view, _redis_read(view), deadline_seconds=_REDIS_SECONDS)
+    return replace(state, redis=found["redis"])
 
 
 def judge_tuning(state: TuningState, view: View) -> tuple[Finding, ...]:
@@ -84,17 +100,37 @@ def judge_tuning_run(runbook: Runbook, outcomes: Sequence[Outcome], findings: Se
     if all(outcome.result is Result.PLANNED for outcome in outcomes):
         return replace(verdict, headline=headline)
     changed = any(outcome.changed is not False for outcome in outcomes)
-    notes = (*verdict.notes, *(["the settings above were read before the change"] if changed else []))
+    notes = (
+        *verdict.notes,
+        *(["sections 1 to 3 show the settings before the change; the verdict is on those after it"] if changed else []),
+    )
     return replace(verdict, headline=f"{verdict.headline}; {headline}", notes=notes)
 
 
 def tuning_headline(findings: Sequence[Finding]) -> str:
-    """How many settings hurt, how many are not known: ``2 of 17 settings need attention, 1 could not be read``."""
+    """How many settings hurt, how many are not known, which differ from the guide and do no harm.
+
+    ``2 of 17 settings need attention, 1 could not be read; 1 differs from the guide and does no harm here: …``.
+    """
     bad = [finding for finding in findings if finding.status in (Status.WARN, Status.FAIL)]
     unread = [finding for finding in findings if finding.status is Status.UNKNOWN]
     first = f": {bad[0].title} {bad[0].shown}" if bad else ""
     rest = f", {len(unread)} could not be read" if unread else ""
-    return f"{len(bad)} of {len(findings)} settings need attention{rest}{first}"
+    return f"{len(bad)} of {len(findings)} settings need attention{rest}{first}{_harmless(findings)}"
+
+
+def _harmless(findings: Sequence[Finding]) -> str:
+    """What differs from the guide and is OK: the plan on the same page would change it."""
+    differing = [
+        _BYTES.sub("", f"{finding.title} {finding.shown} ({finding.limit})")
+        for finding in findings
+        if finding.status is Status.OK and finding.limit.startswith("guide: ") and finding.limit[7:] != finding.shown
+    ]
+    if not differing:
+        return ""
+    verb = "differs from the guide and does" if len(differing) == 1 else "differ from the guide and do"
+    more = ", …" if len(differing) > _MOST_NAMED else ""
+    return f"; {len(differing)} {verb} no harm here: {', '.join(differing[:_MOST_NAMED])}{more}"
 
 
 def tune_command(maxmemory: str, policy: str, timeout_seconds: int, tcp_keepalive_seconds: int) -> Command:
@@ -128,6 +164,10 @@ def show_redis_use(state: TuningState) -> Shown:
     ]
     columns = ("Primary", "In use", "Limit", "RAM of the host", "Keys without TTL", "Evicted", "Connections")
     return show_table(columns, rows, caption=f"{units.things(len(state.redis.nodes), 'primary server')} of Redis")
+
+
+def _redis_read(view: View) -> dict[str, Read[RedisSettings]]:
+    return {"redis": Read("settings", "redis", lambda: _redis(view))}
 
 
 def _redis(view: View) -> RedisSettings:

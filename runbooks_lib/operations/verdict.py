@@ -39,18 +39,12 @@ def judge_operation(
         is_own = f"runbooks run {runbook.name} " in f"{step.command} " or step.command in tried
         if not is_own and step not in steps:
             steps.append(step)
-    return replace(without_accounts(verdict), next_steps=tuple(steps))
+    return replace(verdict, next_steps=tuple(steps))
 
 
-def without_accounts(verdict: Verdict) -> Verdict:
-    """The findings of changes without their accounts: these stand in full where the change is shown."""
-    shorter = [replace(f, evidence=()) if f.id.startswith("change.") else f for f in verdict.findings]
-    return replace(verdict, findings=tuple(shorter))
-
-
-def show_outcomes(outcomes: Sequence[Outcome]) -> Shown:
-    """What was planned, done or refused; says so when nothing was asked for."""
+def show_outcomes(outcomes: Sequence[Outcome], runbook: Runbook) -> Shown:
+    """What was planned, done or refused, without the environment's secrets; says so when nothing was asked for."""
     if not outcomes:
         return show_text("No change was asked for, and nothing was changed.")
-    parts = [show_outcome(outcome) for outcome in outcomes]
+    parts = [show_outcome(outcome, secrets=runbook.environment.secrets) for outcome in outcomes]
     return Shown("\n\n".join(part.text for part in parts), "".join(part.html for part in parts))

@@ -20,6 +20,7 @@ from runbooks_lib.model import Evidence, Finding, NextStep, Unreadable, Verdict
 from runbooks_lib.policy import Policy
 from runbooks_lib.presentation import markup
 from runbooks_lib.presentation.plans import sheet_of, sheet_of_plan
+from runbooks_lib.presentation.secrets import outcome_without_secrets, without_secrets
 from runbooks_lib.presentation.sheet import Sheet, render_sheet
 from runbooks_lib.presentation.text import heading, plain, render, visible
 from runbooks_lib.unconfirmed import check_line
@@ -83,13 +84,13 @@ def show_evidence(evidence: Sequence[Evidence], *, caption: str) -> Shown:
     """Evidence as a table; says so when there is none."""
     if not evidence:
         return show_text(f"{caption}: none.")
-    lines = [f"{item.name}: {plain(item.value)}" for item in evidence]
+    lines = [plain(caption), *(f"{item.name}: {plain(item.value)}" for item in evidence)]
     return Shown("\n".join(lines), markup.evidence_table(evidence, caption=caption))
 
 
 def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, caption: str) -> Shown:
     """Any table of texts; cells may hold what strangers wrote."""
-    lines = [" | ".join(plain(cell) for cell in row) for row in [list(columns), *rows]]
+    lines = [plain(caption), *(" | ".join(plain(cell) for cell in row) for row in [list(columns), *rows])]
     return Shown("\n".join(lines), markup.table(columns, rows, caption=caption))
 
 
@@ -107,15 +108,25 @@ def show_steps(steps: Sequence[NextStep]) -> Shown:
     return Shown("\n".join(lines) or "Nothing to do.", markup.steps_list(steps))
 
 
-def show_plan(plan: Plan) -> Shown:
-    """What a change would do: now, after, what it touches, how it is undone, its guards, and what to type."""
-    return _sheet(sheet_of_plan(plan))
+def show_plan(plan: Plan, *, secrets: Sequence[str]) -> Shown:
+    """What a change would do: now, after, what it touches, how it is undone, its guards, and what to type.
+
+    Args:
+        plan: to show.
+        secrets: of the environment; a live cell shows them as little as the record keeps them.
+    """
+    return _sheet(sheet_of_plan(without_secrets(plan, secrets)))
 
 
-def show_outcome(outcome: Outcome) -> Shown:
-    """What came of a change: the plan, the refusal, what was done, or what must be checked."""
+def show_outcome(outcome: Outcome, *, secrets: Sequence[str]) -> Shown:
+    """What came of a change: the plan, the refusal, what was done, or what must be checked.
+
+    Args:
+        outcome: to show.
+        secrets: of the environment; a live cell shows them as little as the record keeps them.
+    """
     check = check_line(outcome.action_id, outcome.environment) if outcome.action_id else ""
-    return _sheet(sheet_of(outcome, check=check))
+    return _sheet(sheet_of(outcome_without_secrets(outcome, secrets), check=check))
 
 
 def _sheet(sheet: Sheet) -> Shown:

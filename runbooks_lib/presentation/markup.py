@@ -10,6 +10,7 @@ import html
 from collections.abc import Sequence
 
 from runbooks_lib.model import Evidence, Finding, NextStep, Status, Unreadable, Verdict
+from runbooks_lib.presentation.commands import pieces
 from runbooks_lib.presentation.sheet import Row, Sheet
 from runbooks_lib.presentation.text import began, grouped, heading, plain, visible
 
@@ -22,6 +23,13 @@ _WORDS = {Status.OK: "OK", Status.WARN: "WARN", Status.FAIL: "FAIL", Status.UNKN
 def text(value: str, *, at_most: int = 600) -> str:
     """Any string as harmless, readable HTML text."""
     return html.escape(plain(value, at_most=at_most), quote=True)
+
+
+def sentence(value: str, *, at_most: int = 1_400) -> str:
+    """A sentence as HTML text; each command in it in a line of its own to copy."""
+    shown = plain(value, at_most=at_most)
+    parts = (_command(one.text) if one.command else html.escape(one.text, quote=True) for one in pieces(shown))
+    return " ".join(parts)
 
 
 def block(value: str) -> str:
@@ -68,16 +76,7 @@ def unread_table(unread: Sequence[Unreadable]) -> str:
 
 def steps_list(steps: Sequence[NextStep]) -> str:
     """What to do next, in order, each command in a line of its own to copy."""
-    items = "".join(
-        f"<li>{text(step.text)}"
-        + (
-            f'<pre style="white-space:pre-wrap;margin:2px 0 8px"><code>{text(step.command)}</code></pre>'
-            if step.command
-            else ""
-        )
-        + "</li>"
-        for step in steps
-    )
+    items = "".join(f"<li>{sentence(step.text)}{_command(step.command) if step.command else ''}</li>" for step in steps)
     return f"<ol>{items}</ol>" if items else "<p>Nothing to do.</p>"
 
 
@@ -125,7 +124,7 @@ def sheet_card(sheet: Sheet) -> str:
 
 
 def _sheet_row(row: Row, label: str) -> str:
-    shown = _command(row.text) if row.kind == "command" else text(row.text, at_most=1_400)
+    shown = _command(row.text) if row.kind == "command" else sentence(row.text, at_most=1_400)
     if row.kind == "failed":
         shown = f"<b>{shown}</b>"
     if not row.label:

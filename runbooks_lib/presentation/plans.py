@@ -62,6 +62,8 @@ def sheet_of(outcome: Outcome, *, confirm: str = "", check: str = "") -> Sheet:
         return sheet_of_plan(plan, needs=outcome.needs, reason=outcome.reason, confirm=confirm)
     if outcome.result is Result.MAY_HAVE_CHANGED:
         return _check_this(outcome, check)
+    if outcome.check is not None and plan is not None:
+        return _settled(outcome, plan)
     if outcome.result in (Result.APPLIED, Result.STOPPED) and plan is not None:
         return _done(outcome, plan)
     title = where(plan) if plan else f"{plain(outcome.action)}   on {plain(outcome.environment)}"
@@ -114,6 +116,26 @@ def _done(outcome: Outcome, plan: Plan) -> Sheet:
         *_not_in_ledger(outcome),
     ]
     return Sheet(word, where(plan), Status.WARN if stopped else Status.OK, tuple(rows))
+
+
+_SETTLED = {
+    Result.APPLIED: ("SETTLED, it was made (exit 0)", Status.OK),
+    Result.UNCHANGED: ("SETTLED, it was not made (exit 0)", Status.OK),
+    Result.OTHERWISE: ("SETTLED, it ended otherwise than planned (exit 20)", Status.FAIL),
+}
+
+
+def _settled(outcome: Outcome, plan: Plan) -> Sheet:
+    """What was found when somebody looked afterwards."""
+    word, status = _SETTLED[outcome.result]
+    otherwise = outcome.result is Result.OTHERWISE
+    rows = [Row("", _text(outcome.detail)), *_hint(outcome), *_evidence("account", outcome.account)]
+    rows += _when(outcome)
+    if otherwise and outcome.undo:
+        rows.append(command_row("put back", command_line(outcome.undo, outcome.environment)))
+    elif outcome.result is not Result.UNCHANGED:
+        rows += _undo_of(outcome)
+    return Sheet(word, where(plan), status, (*rows, *_not_in_ledger(outcome)))
 
 
 def _check_this(outcome: Outcome, check: str) -> Sheet:
@@ -218,7 +240,11 @@ def _hint(outcome: Outcome) -> list[Row]:
 
 def _when(outcome: Outcome) -> list[Row]:
     because = f", reason: {_text(outcome.reason)}" if outcome.reason else ""
-    return [Row("made", f"{units.timestamp(outcome.at)} by {plain(outcome.operator)}{because}")]
+    made = f"{units.timestamp(outcome.at)} by {plain(outcome.operator)}{because}"
+    if outcome.check is None:
+        return [Row("made", made)]
+    looked = f"{units.timestamp(outcome.check.at)} by {plain(outcome.check.operator)}"
+    return [Row("made", made), Row("checked", looked)]
 
 
 def _not_in_ledger(outcome: Outcome) -> list[Row]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from types import TracebackType
@@ -36,8 +37,7 @@ class Progress:
         if self._live:
             self._done.set()
             self._thread.join()
-            self._stream.write("\r\x1b[K")
-            self._stream.flush()
+            self._write("\r\x1b[K")
 
     def update(self, text: str) -> None:
         """Say what is being done now, in a few words."""
@@ -46,5 +46,10 @@ class Progress:
     def _draw(self) -> None:
         while not self._done.wait(_EVERY_SECONDS):
             seconds = time.monotonic() - self._started
-            self._stream.write(f"\r\x1b[K{self._text[:100]} … {seconds:.1f} s")
+            self._write(f"\r\x1b[K{self._text[:100]} … {seconds:.1f} s")
+
+    def _write(self, text: str) -> None:
+        # A terminal that is gone (the end of an ssh session) must not keep a change from being accounted for.
+        with contextlib.suppress(OSError, ValueError):
+            self._stream.write(text)
             self._stream.flush()

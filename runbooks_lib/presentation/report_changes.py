@@ -19,6 +19,7 @@ _RESULTS = {
     "stopped": ("STOPPED before its end", _CAREFUL),
     "refused": ("REFUSED, nothing was changed", _BAD),
     "unread": ("NOT PLANNED, nothing was changed", _UNKNOWN),
+    "ended otherwise": ("ENDED OTHERWISE than planned", _BAD),
     "may have changed": ("CHECK THIS, something may have changed", _BAD),
 }
 _VALUE_CHARACTERS = 300
@@ -68,6 +69,7 @@ def _change(kept: Mapping[str, Any]) -> Change:
         Line("Result", kept["detail"]),
         Line("Next", kept["hint"]),
         Line("Who, when", f"{kept['operator']}, {_moment(kept['at'])}"),
+        Line("Checked", _checked(kept.get("checked"))),
         Line("Reason", kept["reason"]),
         Line("Approved by", kept.get("approved_by", "")),
         Line("Needs", "; ".join(kept["needs"])),
@@ -76,6 +78,10 @@ def _change(kept: Mapping[str, Any]) -> Change:
         Line("Ledger", f"NOT in the ledger: {kept['ledger_error']}" if kept["ledger_error"] else ""),
     ]
     return Change(words, tone, plain(kept["title"]), tuple(row for row in rows if row.text))
+
+
+def _checked(kept: Mapping[str, Any] | None) -> str:
+    return f"{kept['operator']}, {_moment(kept['at'])}" if kept else ""
 
 
 def _values(kept: Mapping[str, Any]) -> list[Line]:
@@ -92,7 +98,7 @@ def _values(kept: Mapping[str, Any]) -> list[Line]:
 
 def _after(kept: Mapping[str, Any]) -> list[Line]:
     """What can be done about it; a plan that was not made needs no undo."""
-    if kept["result"] not in ("applied", "stopped", "may have changed"):
+    if kept["result"] not in ("applied", "stopped", "may have changed", "ended otherwise"):
         return []
     undo = Line("Undo", kept["undo"], command=True)
     if not kept["undo"]:

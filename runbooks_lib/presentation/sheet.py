@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-import textwrap
 from dataclasses import dataclass
 from typing import Literal
 
 from runbooks_lib.model import Status
+from runbooks_lib.presentation.commands import lines_of
 from runbooks_lib.presentation.text import paint, plain
 
 #: Between the items of a row.
@@ -66,13 +66,15 @@ def render_sheet(sheet: Sheet, *, width: int = 100, colour: bool = False) -> str
     """
     width = max(NARROWEST, min(width, WIDEST))
     together = f"{sheet.word}   {sheet.title}"
-    first, *rest = [together] if len(together) <= width else [sheet.word, *_wrapped(sheet.title, width - 2)]
+    first, *rest = (
+        [together] if len(together) <= width else [sheet.word, *lines_of(sheet.title, width - 2, between=BETWEEN)]
+    )
     lines = [paint(first, sheet.status, colour=colour, bold=True), *(f"  {line}" for line in rest)]
     above = ""
     for row in sheet.rows:
         lines += _row_lines(row, "" if row.label == above else row.label, width, colour=colour)
         above = row.label
-    lines += _wrapped(sheet.closing, width)
+    lines += lines_of(sheet.closing, width, between=BETWEEN)
     return "\n".join([*lines, *(f"  {row.text}" for row in sheet.commands)])
 
 
@@ -82,21 +84,10 @@ def _row_lines(row: Row, label: str, width: int, *, colour: bool) -> list[str]:
     if row.kind == "command":
         # Never wrapped: it is there to be pasted.
         return [f"{lead}{row.text}"]
-    lines = _wrapped(row.text, width - len(margin))
+    lines = lines_of(row.text, width - len(margin), between=BETWEEN)
     if row.kind == "failed":
         lines = [paint(line, Status.FAIL, colour=colour) for line in lines]
     return [f"{lead if number == 0 else margin}{line}" for number, line in enumerate(lines)]
-
-
-def _wrapped(text: str, width: int) -> list[str]:
-    """Lines of at most ``width`` characters; a list is broken between its items, where they fit."""
-    lines: list[str] = []
-    for item in text.split(BETWEEN):
-        if lines and len(lines[-1]) + len(BETWEEN) + len(item) <= width:
-            lines[-1] += f"{BETWEEN}{item}"
-        else:
-            lines += textwrap.wrap(item, width, break_on_hyphens=False)
-    return lines
 
 
 def command_row(label: str, command: str) -> Row:

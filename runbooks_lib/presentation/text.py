@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from runbooks_lib import units
 from runbooks_lib.model import Finding, Status, Unreadable, Verdict
+from runbooks_lib.presentation.commands import lines_of
 
 if TYPE_CHECKING:
     from runbooks_lib.records.verify import Verification
@@ -133,7 +134,7 @@ def _step_lines(verdict: Verdict) -> list[str]:
 
 def _labelled(label: str, text: str) -> list[str]:
     """The text in lines of at most ``_WIDTH`` characters, beside its label."""
-    lines = textwrap.wrap(plain(text, at_most=600), _WIDTH - 13, break_long_words=False, break_on_hyphens=False)
+    lines = lines_of(plain(text, at_most=2_000), _WIDTH - 13)
     return [f"{label if number == 0 else '':<12} {line}" for number, line in enumerate(lines)]
 
 
@@ -148,10 +149,16 @@ def render_verification(found: Verification) -> str:
         f"{found.events_count} events, {found.runs_count} finished runs, {found.files_count} files, "
         f"{found.cells_count} notebook cells recomputed"
     )
-    lines = [f"{'OK' if found.ok else 'FAIL'} · {counts}" + ("" if found.ok else f" · {len(found.faults)} faults")]
+    lines = [f"{found.status.value} · {counts}" + ("" if found.ok else f" · {len(found.faults)} faults")]
     lines += [f"  FAIL  {f.kind:<16} {plain(f.run_id)} {plain(f.name)}: {plain(f.detail)}" for f in found.faults]
     lines += [
         f"  note  {state:<16} {plain(run)}: nothing vouches for its files" for run, state in found.unfinished.items()
     ]
     lines += [f"  note  {'not in the ledger':<16} {plain(run)}: nothing vouches for it" for run in found.unrecorded]
+    lines += [f"  note  {plain(note)}" for note in found.notes]
+    if found.head is not None:
+        lines += [
+            f"Head  event {found.head.seq:,} at {found.head.at}, {found.head.hash}",
+            "      An older copy of the whole ledger looks like this, too: compare the head with one kept elsewhere.",
+        ]
     return "\n".join(lines)

@@ -5,6 +5,7 @@
 ``leases``     locks: who may change what, until when
 ``proposals``  plans that were shown
 ``approvals``  who approved them
+``approval``   one of them: what it says, and what its signature is over
 ``intentions`` changes: begun, ended, in doubt, checked
 ``signatures`` sign and verify text with SSH keys
 ``people``     are two names the same person's?

@@ -6,18 +6,22 @@ for a limited time. Both are used up by the intention of the change that rests o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from runbooks_lib import units
 from runbooks_lib.errors import RefusedError
 from runbooks_lib.records import signatures
-from runbooks_lib.records.event import Event, canonical_json, storable, utc_text
+from runbooks_lib.records.approval import Approval, approval_of, one_account, require_signature, signed_text
+from runbooks_lib.records.event import storable
 from runbooks_lib.records.ledger import Ledger, Writing
-from runbooks_lib.records.people import is_named, same_person
+from runbooks_lib.records.origin import Account, this_account
+from runbooks_lib.records.people import same_person, unfit
 from runbooks_lib.records.proposals import (
+    SKEW_SECONDS,
     Proposal,
     clock,
     events_about,
@@ -26,6 +30,8 @@ from runbooks_lib.records.proposals import (
     require_unspent,
     require_young,
     short,
+    showing_of,
+    use_of,
 )
 from runbooks_lib.redaction import one_line
 
@@ -33,42 +39,7 @@ __all__ = ["APPROVAL_SECONDS", "Approval", "Approvals", "Proposal", "normalized"
 
 #: How long an approval counts, unless it is said otherwise.
 APPROVAL_SECONDS = 3600.0
-_SIGNED_VERSION = "runbooks-approval-1"
-
-
-@dataclass(frozen=True, slots=True)
-class Approval:
-    """Somebody's consent to one plan.
-
-    Attributes:
-        full_digest: of the plan.
-        environment: its name.
-        approver: who gave it.
-        at: aware UTC, when.
-        expires_at: aware UTC; it does not count from then on.
-        signature: armored; empty where approvals are not signed.
-        proposal_hash: of the event that showed the plan.
-        event: in the ledger.
-    """
-
-    full_digest: str
-    environment: str
-    approver: str
-    at: datetime
-    expires_at: datetime
-    signature: str
-    proposal_hash: str
-    event: Event
-
-    @property
-    def digest(self) -> str:
-        """Short, as people paste it."""
-        return short(self.full_digest)
-
-    @property
-    def signed_text(self) -> str:
-        """What its signature is over."""
-        return signed_text(self.full_digest, self.environment, self.approver, self.expires_at, self.proposal_hash)
+_OWN_ACCOUNT = "somebody else approves it from an account or a machine of his own"
 
 
 class Approvals:
@@ -76,25 +47,38 @@ class Approvals:
 
     Args:
         ledger: of events.
-        allowed_signers: where it is given, only approvals count that somebody in this file of ssh-keygen signed.
+        allowed_signers: where it is given, only approvals count that somebody in this file of ssh-keygen signed, from
+            another account than the one that planned or applies.
+        longest_seconds: no approval counts for longer, whatever it says itself; None for no such limit.
     """
 
-    def __init__(self, ledger: Ledger, allowed_signers: Path | None = None) -> None:
+    def __init__(
+        self, ledger: Ledger, allowed_signers: Path | None = None, *, longest_seconds: float | None = None
+    ) -> None:
         self._ledger = ledger
         self._allowed_signers = allowed_signers
+        self._longest_seconds = math.inf if longest_seconds is None else longest_seconds
 
-    def propose(self, plan: Mapping[str, Any], *, run_id: str, operator: str) -> Proposal:
+    def propose(
+        self, plan: Mapping[str, Any], *, run_id: str, operator: str, account: Account | None = None
+    ) -> Proposal:
         """Note that this plan was shown.
 
         Args:
             plan: as JSON, with ``environment``, ``digest`` and ``full_digest``, without secrets.
             run_id: the run that showed it.
             operator: whom it was shown to.
+            account: under which; that of this process by default.
 
         Raises:
             RecordError: the ledger could not be written; the plan cannot be confirmed.
         """
-        payload = {"plan": plan, "full_digest": plan["full_digest"], "digest": plan["digest"]}
+        payload = {
+            "plan": plan,
+            "full_digest": plan["full_digest"],
+            "digest": plan["digest"],
+            "account": account or this_account(),
+        }
         event = self._ledger.append(
             kind="plan.proposed", run_id=run_id, environment=plan["environment"], operator=operator, payload=payload
         )
@@ -118,7 +102,7 @@ class Approvals:
                 hint="run it without confirm first: the plan is shown with its digest",
             )
         proposal = proposal_of(found[0])
-        require_young(proposal)
+        require_young(proposal, self._ledger.now())
         return proposal
 
     def require_unspent(self, proposal: Proposal) -> None:
@@ -131,7 +115,13 @@ class Approvals:
         require_unspent(self._ledger, proposal)
 
     def give(
-        self, proposal: Proposal, *, approver: str, seconds: float = APPROVAL_SECONDS, key: Path | None = None
+        self,
+        proposal: Proposal,
+        *,
+        approver: str,
+        seconds: float = APPROVAL_SECONDS,
+        key: Path | None = None,
+        account: Account | None = None,
     ) -> Approval:
         """Approve exactly this plan, once.
 
@@ -140,18 +130,21 @@ class Approvals:
             approver: who approves; the principal in ``allowed_signers`` where approvals are signed.
             seconds: it counts for so long.
             key: the approver's SSH key; needed where approvals are signed.
+            account: the approver's; that of this process by default.
 
         Raises:
-            RefusedError: the approver is the proposer or has no name, the plan was applied meanwhile or is old, or it
-                could not be signed so that the signature holds.
+            RefusedError: the approver is the proposer or has no name of his own, the plan was applied meanwhile or is
+                old, it would hold for too long, or it could not be signed so that the signature holds.
             RecordError: the ledger could not be written.
         """
-        _require_another(approver, proposal)
-        require_young(proposal)
+        now, account = self._ledger.now(), account or this_account()
+        self.require_another(proposal, approver, account)
+        self._require_short(seconds)
+        require_young(proposal, now)
         require_unspent(self._ledger, proposal)
-        expires_at = datetime.now(UTC) + timedelta(seconds=seconds)
+        expires_at = datetime.fromtimestamp(now + seconds, UTC)
         approver, environment = storable(approver), storable(proposal.environment)
-        text = signed_text(proposal.full_digest, environment, approver, expires_at, proposal.event.hash)
+        text = signed_text(proposal.full_digest, environment, approver, expires_at, proposal.event.hash, account)
         payload = {
             "full_digest": proposal.full_digest,
             "digest": proposal.digest,
@@ -159,12 +152,31 @@ class Approvals:
             "proposal_hash": proposal.event.hash,
             "expires_at": expires_at,
             "signature": self._signature(text, approver, proposal.operator, key),
+            "account": account,
         }
         who = {"run_id": proposal.run_id, "environment": environment, "operator": approver}
         with self._ledger.writing() as writing:
             require_unspent(writing, proposal)
             event = writing.append(kind="approval.given", payload=payload, **who)
-        return _approval(event)
+        return approval_of(event)
+
+    def require_another(self, proposal: Proposal, approver: str, account: Account) -> None:
+        """The approver is not who planned it; where approvals are signed, a name that he gives himself is not enough.
+
+        Raises:
+            RefusedError: it is the same person or account, or no name of a person.
+        """
+        _require_another(approver, proposal)
+        reason = "" if self._allowed_signers is None else one_account(account, proposal.account, "planned it")
+        if reason:
+            raise RefusedError(f"{proposal.digest} cannot be approved here: {reason}", hint=_OWN_ACCOUNT)
+
+    def _require_short(self, seconds: float) -> None:
+        if seconds > self._longest_seconds:
+            raise RefusedError(
+                f"an approval holds for {units.duration(self._longest_seconds)} at most, not {units.duration(seconds)}",
+                hint="ask for less, or set [approvals] expires in runbooks.toml",
+            )
 
     def _signature(self, text: str, approver: str, proposer: str, key: Path | None) -> str:
         """Signed, and found to hold, so that nobody waits for an approval that will not count."""
@@ -174,20 +186,27 @@ class Approvals:
             )
         signature = signatures.sign(text, key) if key is not None else ""
         if self._allowed_signers is not None:
-            _require_signature(text, signature, approver, proposer, self._allowed_signers)
+            require_signature(text, signature, approver, proposer, self._allowed_signers)
         return signature
 
-    def find(self, full_digest: str, *, environment: str, operator: str) -> Approval:
+    def find(self, full_digest: str, *, environment: str, operator: str, account: Account | None = None) -> Approval:
         """The approval that lets this operator apply this plan now.
+
+        Args:
+            full_digest: of the plan as it is now.
+            environment: its name.
+            operator: who applies it.
+            account: under which; that of this process by default.
 
         Raises:
             RefusedError: there is none that counts, and exactly why.
             RecordError: the ledger could not be read.
         """
-        given = [_approval(event) for event in events_about(self._ledger, "approval.given", environment, full_digest)]
+        given = [approval_of(event) for event in events_about(self._ledger, "approval.given", environment, full_digest)]
         if not given:
             raise self._missing(full_digest, environment)
-        reasons = [self._reason_against(approval, operator) for approval in given]
+        account = account or this_account()
+        reasons = [self._reason_against(approval, operator, account) for approval in given]
         if "" in reasons:
             return given[reasons.index("")]
         raise RefusedError(
@@ -197,35 +216,52 @@ class Approvals:
 
     def _missing(self, full_digest: str, environment: str) -> RefusedError:
         others = self._ledger.events(kind="approval.given", environment=storable(environment), limit=1)
-        other = f"; the newest approval there is of {_approval(others[0]).digest}" if others else ""
+        other = f"; the newest approval there is of {approval_of(others[0]).digest}" if others else ""
         return RefusedError(
             f"{one_line(environment)} is protected, and nobody approved {short(full_digest)}{other}",
             hint=f"somebody else approves it: runbooks approve {short(full_digest)}",
         )
 
-    def _reason_against(self, approval: Approval, operator: str) -> str:
+    def _reason_against(self, approval: Approval, operator: str, account: Account) -> str:
         """Why this approval does not count; empty when it does."""
         if same_person(approval.approver, operator):
             return f"it was given by {one_line(approval.approver)}, who applies it"
-        used = events_about(self._ledger, "action.intended", approval.environment, approval.full_digest)
-        if used and used[0].seq > approval.event.seq:
-            return f"it was used already by {one_line(used[0].operator)} at {clock(used[0].happened_at)}"
-        if approval.expires_at <= datetime.now(UTC):
-            return f"it expired at {clock(approval.expires_at)}"
+        shown = showing_of(self._ledger, approval.full_digest, approval.environment, approval.proposal_hash)
+        if shown is None:
+            return "it names a showing of the plan that is not in the ledger"
+        if unfit(approval.approver) or same_person(approval.approver, shown.operator):
+            return f"{one_line(approval.approver, longest=80)} cannot approve it"
+        used = use_of(self._ledger, shown)
+        if used is not None:
+            return f"it was used already by {one_line(used.operator)} at {clock(used.happened_at)}"
+        return self._untimely(approval) or self._unproved(approval, shown, operator, account)
+
+    def _untimely(self, approval: Approval) -> str:
+        """By the ledger's clock, and never for longer than is configured now."""
+        now, given = self._ledger.now(), approval.at.timestamp()
+        if given > now + SKEW_SECONDS:
+            return f"it was given at {clock(approval.at)}, which is in the future"
+        ends = min(approval.expires_at.timestamp(), given + self._longest_seconds)
+        return f"it expired at {clock(datetime.fromtimestamp(ends, UTC))}" if ends <= now else ""
+
+    def _unproved(self, approval: Approval, shown: Proposal, operator: str, account: Account) -> str:
+        """Where approvals are signed: from an account of his own, with a key of his own."""
         if self._allowed_signers is None:
             return ""
         text, signature = approval.signed_text, approval.signature
         try:
-            _require_signature(text, signature, approval.approver, operator, self._allowed_signers)
+            require_signature(text, signature, approval.approver, operator, self._allowed_signers)
         except RefusedError as error:
             return error.message
-        return ""
+        planned = one_account(approval.account, shown.account, "planned it")
+        one = planned or one_account(approval.account, account, "applies it")
+        return f"{one}; {_OWN_ACCOUNT}" if one else ""
 
 
 def _require_another(approver: str, proposal: Proposal) -> None:
     """Somebody with a name, and not who planned it."""
-    if not is_named(approver):
-        raise RefusedError("an approval needs the approver's name", hint="set RUNBOOKS_OPERATOR to your name")
+    if reason := unfit(approver):
+        raise RefusedError(reason, hint="set RUNBOOKS_OPERATOR to your name, in letters of one script")
     if same_person(approver, proposal.operator):
         raise RefusedError(
             f"{one_line(approver)} planned {proposal.digest}, and cannot approve it",
@@ -233,42 +269,13 @@ def _require_another(approver: str, proposal: Proposal) -> None:
         )
 
 
-def _require_signature(text: str, signature: str, approver: str, operator: str, allowed_signers: Path) -> None:
-    """Signed by the approver, and not with a key that also stands for the operator."""
-    signatures.verify(text, signature, principal=approver, allowed_signers=allowed_signers)
-    if signatures.also_signs_for(text, signature, principal=operator, allowed_signers=allowed_signers):
-        raise RefusedError(
-            f"it was signed with a key that {allowed_signers} has for {one_line(operator)} as well",
-            hint="somebody with a key of his own approves it",
-        )
-
-
 def require_unused(reader: Writing, approval: Approval) -> None:
     """Nobody used the approval up; in the transaction that uses it."""
-    used = events_about(reader, "action.intended", approval.environment, approval.full_digest)
-    if used and used[0].seq > approval.event.seq:
+    shown = showing_of(reader, approval.full_digest, approval.environment, approval.proposal_hash)
+    used = None if shown is None else use_of(reader, shown)
+    if shown is None or used is not None:
+        who = f"by {one_line(used.operator)} at {clock(used.happened_at)}" if used else "or never had a plan"
         raise RefusedError(
-            f"the approval of {one_line(approval.approver)} was used already by {one_line(used[0].operator)} at "
-            f"{clock(used[0].happened_at)}",
+            f"the approval of {one_line(approval.approver)} was used already {who}",
             hint="plan again, and have it approved again",
         )
-
-
-def signed_text(full_digest: str, environment: str, approver: str, expires_at: datetime, proposal_hash: str) -> str:
-    """What an approver signs: which plan, where, who, until when, and the very showing of it."""
-    parts = [_SIGNED_VERSION, full_digest, environment, approver, utc_text(expires_at), proposal_hash]
-    return canonical_json(parts) + "\n"
-
-
-def _approval(event: Event) -> Approval:
-    payload = event.payload
-    return Approval(
-        full_digest=str(payload.get("full_digest", "")),
-        environment=event.environment,
-        approver=event.operator,
-        at=event.happened_at,
-        expires_at=datetime.fromisoformat(str(payload.get("expires_at", event.at))),
-        signature=str(payload.get("signature", "")),
-        proposal_hash=str(payload.get("proposal_hash", "")),
-        event=event,
-    )

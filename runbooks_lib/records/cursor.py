@@ -14,6 +14,11 @@ class Cursor:
         self._cursor = cursor
         self._mark = mark
 
+    def has(self, table: str) -> bool:
+        """Is the table there?"""
+        sqlite = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = ?"
+        return bool(self.rows(sqlite if self._mark == "?" else "SELECT count(to_regclass(?))", table)[0][0])
+
     def rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         """What the query finds."""
         self._cursor.execute(query.replace("?", self._mark), values)
@@ -51,9 +56,11 @@ class Transaction:
         now: Unix seconds by the clock that counts for locks: the server's for PostgreSQL, else this machine's.
         seq: of the newest event; 0 before the first.
         hash: of the newest event.
+        restored: triggers that somebody had removed and that this transaction puts back.
     """
 
     cursor: Cursor
     now: float
     seq: int
     hash: str
+    restored: tuple[str, ...] = ()

@@ -7,12 +7,13 @@ layers costs four times a bare commit. Nothing is reflected: one small query ask
 from __future__ import annotations
 
 import contextlib
-import select
+import selectors
 import sqlite3
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -106,7 +107,7 @@ class Database:
                 yield None
                 return
             with self._cursor() as cursor:
-                self._readable = self._readable or self._has(cursor, "runbook_events")
+                self._readable = self._readable or cursor.has("runbook_events")
                 yield cursor if self._readable else None
 
     @contextmanager
@@ -122,11 +123,11 @@ class Database:
             with self._cursor() as cursor:
                 if not self._writable:
                     self._create(cursor)
-                    self._readable = self._writable = True
                 head = self._begin(cursor)
                 try:
-                    yield head
+                    yield head if self._writable else self._restored(head)
                     cursor.run("COMMIT")
+                    self._readable = self._writable = True
                 except BaseException:
                     self._roll_back(cursor)
                     raise
@@ -139,21 +140,25 @@ class Database:
         """
         if not self._leases_ready:
             with self.reading() as cursor:
-                self._leases_ready = cursor is not None and self._has(cursor, "runbook_leases")
+                self._leases_ready = cursor is not None and cursor.has("runbook_leases")
         return self._leases_ready
 
-    def make_leases(self) -> None:
-        """Add the tables of locks where they are missing; safe when two processes do it at once.
+    def missing_triggers(self) -> tuple[str, ...]:
+        """Which triggers that keep events from being changed are not there, or are not what they were?
 
         Raises:
-            RecordError: the database cannot be written.
+            RecordError: the database cannot be read.
         """
-        if self.has_leases():
-            return
-        with self.writing() as transaction:
-            for statement in schema.LEASES:
-                transaction.cursor.run(statement)
-        self._leases_ready = True
+        with self.reading() as cursor:
+            return () if cursor is None else self._missing_triggers(cursor)
+
+    @property
+    def shown(self) -> str:
+        """The file, or server and database; never a password."""
+        url = self.url
+        return (
+            (url.database or "") if self.is_sqlite else f"{url.host or 'localhost'}:{url.port or 5432}/{url.database}"
+        )
 
     def close(self) -> None:
         """Close every connection; the database can be used again afterwards."""
@@ -198,23 +203,33 @@ class Database:
         database = self.url.database or ""
         return database.startswith("file:") or Path(database).exists()
 
-    def _has_events(self, cursor: Cursor) -> bool:
-        """Is the table there, with what keeps its events from being changed?"""
+    def _missing_triggers(self, cursor: Cursor) -> tuple[str, ...]:
         if not self.is_sqlite:
-            return self._has(cursor, "runbook_events")
-        query = "SELECT count(*) FROM sqlite_master WHERE tbl_name = 'runbook_events' AND type IN ('table', 'trigger')"
-        return bool(cursor.rows(query)[0][0] >= 1 + len(schema.SQLITE_TRIGGERS))
+            query = (
+                "SELECT tgname FROM pg_trigger "
+                "WHERE tgrelid = to_regclass('runbook_events') AND tgenabled IN ('O', 'A')"
+            )
+            there = {str(row[0]) for row in cursor.rows(query)}
+            return tuple(name for name in schema.POSTGRESQL_TRIGGER_NAMES if name not in there)
+        query = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'runbook_events'"
+        found = {str(name): "".join(str(sql).split()) for name, sql in cursor.rows(query)}
+        return tuple(
+            name
+            for name, statement in schema.SQLITE_TRIGGERS_BY_NAME.items()
+            if found.get(name) != "".join(statement.replace(" IF NOT EXISTS", "").split())
+        )
 
-    def _has(self, cursor: Cursor, table: str) -> bool:
-        if self.is_sqlite:
-            query = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = ?"
-        else:
-            query = "SELECT count(to_regclass(?))"
-        return bool(cursor.rows(query, table)[0][0])
+    def _restored(self, transaction: Transaction) -> Transaction:
+        """Put back triggers that were removed, in the transaction that says so; on PostgreSQL only the owner could."""
+        missing = self._missing_triggers(transaction.cursor) if self.is_sqlite else ()
+        for name in missing:
+            transaction.cursor.run(f"DROP TRIGGER IF EXISTS {name}")
+            transaction.cursor.run(schema.SQLITE_TRIGGERS_BY_NAME[name])
+        return replace(transaction, restored=missing)
 
     def _create(self, cursor: Cursor) -> None:
         """Make tables and triggers where there are none; safe when two processes do it at once."""
-        if self._has_events(cursor):
+        if cursor.has("runbook_events"):
             return
         if self.is_sqlite:
             _use_write_ahead_log(cursor)
@@ -246,8 +261,11 @@ class Database:
 def _is_broken(connection: sa.PoolProxiedConnection) -> bool:
     """Has the server ended this connection? Asked of the socket, without a message to the server."""
     driver: Any = connection.driver_connection
-    readable, _, _ = select.select([driver.fileno()], [], [], 0)
-    return bool(driver.closed or readable)
+    if driver.closed:
+        return True
+    with selectors.DefaultSelector() as waiting:
+        waiting.register(driver.fileno(), selectors.EVENT_READ)
+        return bool(waiting.select(0))
 
 
 def _make_durable(connection: Any, _record: object) -> None:

@@ -8,6 +8,7 @@ import re
 import sqlalchemy as sa
 
 from runbooks_lib.errors import RecordError
+from runbooks_lib.records.files import what_to_look_at
 from runbooks_lib.redaction import redact
 
 #: What SQLite says → what it means, what to do. ``{where}`` is the file. The first that matches counts.
@@ -103,15 +104,17 @@ def explain(error: Exception, url: sa.URL, doing: str) -> RecordError:
     reason = _reason(error, url)
     meaning, hint = reason, "check [ledger] url in runbooks.toml"
     if isinstance(error, OSError):
-        meaning, hint = _system_meaning(error, reason), f"look at: ls -ld {folder}; df -h {folder}"
+        meaning, hint = _system_meaning(error, reason), what_to_look_at(error, folder)
     for pattern, found, step in _SQLITE if sqlite else _POSTGRESQL:
         if not isinstance(error, OSError) and re.search(pattern, reason, re.IGNORECASE):
             meaning, hint = f"{found} ({reason})", step
             break
     hint = hint.format(where=where, folder=folder, database=url.database or "")
-    return RecordError(
-        f"the ledger {where} could not be {'read' if doing == 'read' else 'written'}: {meaning}", hint=hint
-    )
+    verb = "read" if doing == "read" else "written"
+    if not sqlite and "permission denied" in reason:
+        # To write an event, the one before it is read first: which of the two was refused, its words do not say.
+        verb = "used"
+    return RecordError(f"the ledger {where} could not be {verb}: {meaning}", hint=hint)
 
 
 def _reason(error: Exception, url: sa.URL) -> str:

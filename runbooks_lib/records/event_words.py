@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 
+from runbooks_lib import units
 from runbooks_lib.records.event import Event
 from runbooks_lib.redaction import one_line
 
 _LONGEST = 500
-_FOUND = {"True": "it was done", "False": "it is not as it should be"}
+_FOUND = {True: "it was made", False: "it is not as planned", None: "could not be read, so still open"}
 #: Looks, plans and ordinary locks: without them a timeline still tells what happened.
 _ROUTINE = ("run.started", "plan.proposed", "lock.acquired", "lock.released")
 
@@ -31,7 +33,9 @@ def matters(event: Event) -> bool:
 
 
 def _started(payload: Mapping[str, Any]) -> str:
-    return f"opened runbook {payload.get('runbook', '?')}"
+    given = payload.get("parameters")
+    what = given.get("action") if isinstance(given, Mapping) else None
+    return f"started {payload.get('runbook', '?')}{f' {what}' if what else ''}"
 
 
 def _judged(payload: Mapping[str, Any]) -> str:
@@ -46,41 +50,63 @@ def _finished(payload: Mapping[str, Any]) -> str:
 
 
 def _refused(payload: Mapping[str, Any]) -> str:
-    return f"{payload.get('action', 'a change')} was refused, nothing changed: {payload.get('detail', '')}"
+    return f"refused {payload.get('action', 'a change')}, nothing changed: {payload.get('detail', '')}"
 
 
-def _plan(payload: Mapping[str, Any], before: str) -> str:
-    plan = payload.get("plan")
-    plan = plan if isinstance(plan, Mapping) else {}
-    reason = f"; reason: {payload['reason']}" if payload.get("reason") else ""
-    return f"{before} {plan.get('title') or plan.get('action') or 'a change'} [{plan.get('digest', '?')}]{reason}"
+def _plan(payload: Mapping[str, Any]) -> str:
+    found = payload.get("plan")
+    plan = found if isinstance(found, Mapping) else {}
+    return f"{plan.get('title') or plan.get('action') or 'a change'} [{plan.get('digest', '?')}]"
 
 
 def _proposed(payload: Mapping[str, Any]) -> str:
-    return _plan(payload, "was shown the plan to")
+    return f"planned to {_plan(payload)}"
 
 
 def _intended(payload: Mapping[str, Any]) -> str:
-    return _plan(payload, "confirmed, and began to")
+    reason, approval = payload.get("reason"), payload.get("approval")
+    approver = approval.get("approver") if isinstance(approval, Mapping) else ""
+    because = f", reason: {reason}" if reason else ""
+    return f"began to {_plan(payload)}{because}{f', approved by {approver}' if approver else ''}"
 
 
 def _ended(payload: Mapping[str, Any]) -> str:
     result = str(payload.get("result", "?"))
     shown = "CHECK THIS, something may have changed" if result == "may have changed" else result
-    return f"{shown}: {payload.get('detail', '')}"
+    action_id = payload.get("action_id")
+    return f"{shown}: {payload.get('detail', '')}{f' (action {action_id})' if action_id else ''}"
 
 
 def _checked(payload: Mapping[str, Any]) -> str:
-    found = _FOUND.get(str(payload.get("confirmed")), "still not known")
-    return f"checked a change of which it was not known: {found}. {payload.get('detail', '')}"
+    confirmed = payload.get("confirmed")
+    words = _FOUND[confirmed] if confirmed is None or isinstance(confirmed, bool) else "?"
+    return f"checked action {payload.get('action_id', '?')}: {words}: {payload.get('detail', '')}"
 
 
 def _approved(payload: Mapping[str, Any]) -> str:
-    return f"approved plan {payload.get('digest', '?')}"
+    signed, until = "signed" if payload.get("signature") else "not signed", payload.get("expires_at")
+    return f"approved plan {payload.get('digest', '?')}{f' until {_moment(until)}' if until else ''}, {signed}"
 
 
-def _lock(word: str) -> Callable[[Mapping[str, Any]], str]:
-    return lambda payload: f"lock on {payload.get('resource', payload.get('resources', '?'))} {word}"
+def _lock(verb: str) -> Callable[[Mapping[str, Any]], str]:
+    def words(payload: Mapping[str, Any]) -> str:
+        resources = payload.get("resources", payload.get("resource", "?"))
+        named = ", ".join(str(name) for name in resources) if isinstance(resources, list) else str(resources)
+        lease = payload.get("lease")
+        purpose = payload.get("purpose") or (lease.get("purpose") if isinstance(lease, Mapping) else "")
+        return f"{verb} {named}{f' for {purpose}' if purpose else ''}"
+
+    return words
+
+
+def _taken(verb: str) -> Callable[[Mapping[str, Any]], str]:
+    def words(payload: Mapping[str, Any]) -> str:
+        previous, reason = payload.get("previous"), payload.get("reason")
+        holder = previous.get("operator", "?") if isinstance(previous, Mapping) else "?"
+        because = f", reason: {reason}" if reason else ""
+        return f"{verb} the lock {payload.get('resource', '?')} of {holder}{because}"
+
+    return words
 
 
 def _opened(payload: Mapping[str, Any]) -> str:
@@ -95,9 +121,22 @@ def _closed(payload: Mapping[str, Any]) -> str:
     return f"incident closed: {payload.get('summary', '')}"
 
 
+def _restored(payload: Mapping[str, Any]) -> str:
+    parts = payload.get("parts")
+    named = ", ".join(str(part) for part in parts) if isinstance(parts, list) else "?"
+    return f"parts of the ledger had been removed by somebody and were put back: {named}"
+
+
 def _unknown(kind: str, payload: Mapping[str, Any]) -> str:
     shown = ", ".join(f"{name} {value}" for name, value in payload.items() if isinstance(value, str | int) and value)
     return f"{kind.replace('.', ' ')} {one_line(shown, longest=200)}".strip()
+
+
+def _moment(value: Any) -> str:
+    try:
+        return units.timestamp(datetime.fromisoformat(str(value)))
+    except ValueError:
+        return str(value)
 
 
 _WORDS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
@@ -110,10 +149,11 @@ _WORDS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "action.ended": _ended,
     "action.checked": _checked,
     "action.refused": _refused,
-    "lock.acquired": _lock("taken"),
-    "lock.released": _lock("given back"),
-    "lock.taken_over": _lock("taken over from a holder whose time had run out"),
-    "lock.broken": _lock("broken by an operator"),
+    "lock.acquired": _lock("locked"),
+    "lock.released": _lock("released"),
+    "lock.taken_over": _taken("took over"),
+    "lock.broken": _taken("broke"),
+    "ledger.restored": _restored,
     "incident.opened": _opened,
     "incident.noted": _noted,
     "incident.closed": _closed,

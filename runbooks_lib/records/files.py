@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import suppress
@@ -17,6 +19,8 @@ RECEIPT_NAME = "receipt.json"
 
 #: JupyterLab makes these when somebody opens a kept notebook; they are copies, not evidence.
 _IGNORED_FOLDERS = (".ipynb_checkpoints",)
+#: As ``write_whole`` names what it has not finished.
+_UNFINISHED = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,15 @@ def _sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
+def what_to_look_at(error: OSError, folder: object) -> str:
+    """The command that shows why a file or folder could not be made there; a full disk only where it is full."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"make room: df -h {folder}"
+    if error.errno in (errno.ENOTDIR, errno.EEXIST):
+        return f"move the file that stands where a folder should be: ls -ld {folder}"
+    return f"see whose it is, and whether you may write there: ls -ld {folder}"
+
+
 def kept_files(folder: Path) -> tuple[KeptFile, ...]:
     """Every file of the run, hashed, in the order of their paths; the receipt and unfinished writes are left out.
 
@@ -84,8 +97,18 @@ def kept_paths(folder: Path) -> Iterator[Path]:
         links = [path.name for path in Path(parent).iterdir() if path.is_symlink()]
         for name in {*names, *links}:
             path = Path(parent) / name
-            if path != folder / RECEIPT_NAME and not (name.startswith(".") and name.endswith(".tmp")):
+            if path != folder / RECEIPT_NAME and not _UNFINISHED.fullmatch(name):
                 yield path
+
+
+def ignored_paths(folder: Path) -> tuple[Path, ...]:
+    """What ``kept_paths`` leaves out, but for the receipt: JupyterLab's copies, and writes that never ended."""
+    kept = set(kept_paths(folder))
+    found = (path for path in sorted(folder.rglob("*")) if path.is_symlink() or not path.is_dir())
+    linked = {path for path in kept if path.is_symlink()}
+    return tuple(
+        path for path in found if path not in kept and path != folder / RECEIPT_NAME and linked.isdisjoint(path.parents)
+    )
 
 
 def keep(folder: Path, path: Path) -> KeptFile:

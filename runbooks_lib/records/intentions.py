@@ -55,6 +55,7 @@ class OpenIntention:
         plan: as it was recorded.
         environment: its name.
         operator: who made it.
+        reason: why, as given.
         at: aware UTC, when it was about to be made.
         run_id: the run it belongs to.
         process: that made it.
@@ -68,12 +69,23 @@ class OpenIntention:
     plan: Mapping[str, Any]
     environment: str
     operator: str
+    reason: str
     at: datetime
     run_id: str
     process: origin.Process | None
     running: bool
     detail: str
     written: Mapping[str, Any]
+
+
+def _allowed_by(approval: Approval) -> dict[str, Any]:
+    """What an intention keeps of the approval that it uses up."""
+    return {
+        "event": approval.event.event_id,
+        "approver": approval.approver,
+        "proposal_hash": approval.proposal_hash,
+        "account": approval.account,
+    }
 
 
 class Intentions:
@@ -117,7 +129,7 @@ class Intentions:
             "action": plan["action"],
             "full_digest": plan["full_digest"],
             "process": origin.this_process(),
-            "approval": None if approval is None else {"event": approval.event.event_id, "approver": approval.approver},
+            "approval": None if approval is None else _allowed_by(approval),
         }
         with self._ledger.with_leases().writing() as writing:
             if proposal is not None:
@@ -222,12 +234,24 @@ def open_intentions(ledger: Ledger, environment: str | None = None) -> tuple[Ope
     Raises:
         RecordError: the ledger could not be read.
     """
-    if not ledger.has_leases:
-        return ()
     chosen = " AND i.environment = ?" if environment is not None else ""
     values = () if environment is None else (storable(environment),)
     events = [Event(*row) for row in ledger.rows(f"{_OPEN}{chosen} ORDER BY i.seq", *values)]
     return tuple(_open(ledger, event) for event in events)
+
+
+def ended_otherwise(ledger: Ledger, environment: str | None = None) -> tuple[Event, ...]:
+    """The checks that found a change neither as planned nor as it was before, oldest first.
+
+    Raises:
+        RecordError: the ledger could not be read.
+    """
+    checks = ledger.events(kind="action.checked", environment=environment)
+    return tuple(
+        event
+        for event in checks
+        if event.payload.get("confirmed") is False and event.payload.get("result") != "unchanged"
+    )
 
 
 def _open(ledger: Ledger, event: Event) -> OpenIntention:
@@ -241,6 +265,7 @@ def _open(ledger: Ledger, event: Event) -> OpenIntention:
         plan=payload.get("plan", {}),
         environment=event.environment,
         operator=event.operator,
+        reason=str(payload.get("reason") or ""),
         at=event.happened_at,
         run_id=event.run_id,
         process=process,
@@ -254,6 +279,9 @@ def _is_running(ledger: Ledger, event: Event, process: origin.Process | None) ->
     """Its process is not known to be dead, and it still holds the locks that it was begun under."""
     if process is None or origin.is_alive(process) is False:
         return False
+    if not ledger.has_leases:
+        # Somebody removed the table of locks. What is left to go by is the process.
+        return origin.is_alive(process) is True
     fencing = event.payload.get("fencing") or {}
     rows, now = all_leases(ledger, event.environment), ledger.now()
     return all(is_held(rows, str(resource), int(number), now) for resource, number in fencing.items())

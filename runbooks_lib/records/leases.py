@@ -1,14 +1,15 @@
 """Locks: leases by environment and resource, in the ledger's database.
 
-A lease is free when it was released, when it ran out, or when its process is dead on this very machine, unless it was
-taken to outlive its process. Time is told by one clock, the database server's where there is one. Its fencing number is
-the number of the event that took it, so it only ever grows: whoever lost a lease is told so by his number, however late
-he wakes up.
+A lease is free when it was released, when it ran out, or when its process is known to be dead (``origin.is_alive``),
+unless it was taken to outlive its process. Two environments that lead to one site share their locks. Time is told by
+one clock, the database server's where there is one. Its fencing number is the number of the event that took it, so it
+only ever grows: whoever lost a lease is told so by his number, however late he wakes up.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -69,11 +70,14 @@ class LeaseHeldError(RefusedError):
 
     Args:
         lease: the one that is held.
+        wanted_on: the environment that it was wanted on.
     """
 
-    def __init__(self, lease: Lease) -> None:
+    def __init__(self, lease: Lease, wanted_on: str = "") -> None:
+        elsewhere = wanted_on not in ("", lease.environment)
+        same = f"; {one_line(wanted_on, longest=80)} is the same site under another name" if elsewhere else ""
         super().__init__(
-            shown_lease(lease),
+            f"{shown_lease(lease)}{same}",
             hint=f"wait until it is released, or ask {one_line(lease.operator, longest=80)}; all locks: "
             f"runbooks locks --environment {one_line(lease.environment, longest=80)}",
         )
@@ -100,6 +104,7 @@ class Leases:
         seconds: float,
         purpose: str,
         outlives_process: bool = False,
+        places: Collection[str] = (),
     ) -> tuple[Lease, ...]:
         """All of the locks, or none.
 
@@ -111,6 +116,8 @@ class Leases:
             seconds: they are free again after so long, unless they are renewed.
             purpose: what for.
             outlives_process: they stay when this process has ended.
+            places: what the environment leads to (``target.places_of``): a lock of the same resource that is held
+                under another environment's name and shares a place keeps this one out as well.
 
         Raises:
             LeaseHeldError: somebody else holds one of them.
@@ -121,6 +128,7 @@ class Leases:
         wanted = sorted({storable(resource) for resource in resources})
         with self._ledger.with_leases().writing() as writing:
             common = {"environment": environment, "run_id": holder, "operator": operator}
+            _require_free_elsewhere(writing, wanted, common, places)
             _take_over(writing, wanted, common)
             first = Lease(
                 environment=storable(environment),
@@ -134,7 +142,8 @@ class Leases:
                 outlives_process=outlives_process,
                 purpose=storable(purpose),
             )
-            writing.append(kind="lock.acquired", payload={"resources": wanted, "lease": first}, **common)
+            payload = {"resources": wanted, "lease": first, "places": sorted(places)}
+            writing.append(kind="lock.acquired", payload=payload, **common)
             taken = tuple(replace(first, resource=resource) for resource in wanted)
             for lease in taken:
                 _take(writing, lease)
@@ -177,8 +186,12 @@ class Leases:
                     payload={"resources": [lease.resource for lease in released], "purpose": first.purpose},
                 )
 
-    def held(self, environment: str | None = None) -> tuple[Lease, ...]:
+    def held(self, environment: str | None = None, places: Collection[str] = ()) -> tuple[Lease, ...]:
         """Which locks keep others out now? By environment and resource.
+
+        Args:
+            environment: only of this one; None for all.
+            places: with ``environment``: those under another name that share a place with it, too.
 
         Raises:
             RecordError: the ledger could not be read.
@@ -186,7 +199,9 @@ class Leases:
         if not self._ledger.has_leases:
             return ()
         now = self._ledger.now()
-        return tuple(lease for lease in _read(self._ledger, environment) if _hinders(lease, now))
+        own = [lease for lease in _read(self._ledger, environment) if _hinders(lease, now)]
+        others = _elsewhere(self._ledger, environment, places, now) if environment is not None else []
+        return (*own, *others)
 
     def break_lease(self, environment: str, resource: str, *, operator: str, reason: str, run_id: str) -> Lease:
         """Take a lock away from its holder, who is told at his next step. Returns the lock that was broken.
@@ -278,6 +293,37 @@ def _take_over(writing: Writing, resources: Sequence[str], common: Mapping[str, 
             raise LeaseHeldError(lease)
     for lease in others:
         writing.append(kind="lock.taken_over", payload=_recorded(lease), **common)
+
+
+def _require_free_elsewhere(
+    writing: Writing, resources: Sequence[str], common: Mapping[str, str], places: Collection[str]
+) -> None:
+    """Two names of one site share their locks.
+
+    Raises:
+        LeaseHeldError: one of them is held under another name of the same site.
+    """
+    for lease in _elsewhere(writing, common["environment"], places, writing.now):
+        if lease.resource in resources and lease.holder != storable(common["run_id"]):
+            raise LeaseHeldError(lease, common["environment"])
+
+
+def _elsewhere(reader: Ledger | Writing, environment: str, places: Collection[str], now: float) -> list[Lease]:
+    """Locks that are held under other names and share a place; the event that took a lock says where that one leads."""
+    if not places:
+        return []
+    others = [
+        lease for lease in _read(reader, None) if lease.environment != storable(environment) and _hinders(lease, now)
+    ]
+    return [lease for lease in others if set(places) & _places(reader, lease)]
+
+
+def _places(reader: Ledger | Writing, lease: Lease) -> set[str]:
+    rows = reader.rows("SELECT payload FROM runbook_events WHERE seq = ?", lease.fencing_number)
+    try:
+        return {str(place) for place in json.loads(rows[0][0]).get("places", ())} if rows else set()
+    except (ValueError, AttributeError, TypeError):
+        return set()
 
 
 def _take(writing: Writing, lease: Lease) -> None:

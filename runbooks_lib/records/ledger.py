@@ -12,15 +12,16 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from runbooks_lib.records import origin
 from runbooks_lib.records.chain import ChainFault, find_faults, is_whole
 from runbooks_lib.records.event import Event, canonical_json, fields_hash, storable, utc_text
-from runbooks_lib.records.schema import COLUMNS
+from runbooks_lib.records.schema import COLUMNS, LEASES
 
 if TYPE_CHECKING:
     from runbooks_lib.records.cursor import Transaction
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
 __all__ = ["ChainFault", "Event", "Ledger", "Writing"]
 
+#: Somebody had removed tables or triggers of the ledger; this event says that they were put back.
+RESTORED = "ledger.restored"
+_LOCKED = "SELECT seq FROM runbook_events WHERE kind = 'lock.acquired'"
 _INSERT = f"INSERT INTO runbook_events ({COLUMNS}) VALUES ({', '.join('?' * len(COLUMNS.split()))})"  # noqa: S608 - constants
 
 
@@ -87,15 +91,24 @@ class Ledger:
             RecordError: the ledger could not be written; nothing of it is in it.
         """
         with self._database.writing() as transaction:
-            yield Writing(transaction)
+            writing = Writing(transaction)
+            if transaction.restored:
+                writing.restored(transaction.restored)
+            yield writing
 
     def with_leases(self) -> Ledger:
-        """This ledger, made ready for locks where an earlier release made it.
+        """This ledger, made ready for locks where an earlier release made it; safe when two processes do it at once.
 
         Raises:
             RecordError: the ledger could not be written.
         """
-        self._database.make_leases()
+        if not self.has_leases:
+            with self.writing() as writing:
+                gone = not writing.has_table("runbook_leases") and bool(writing.rows(f"{_LOCKED} LIMIT 1"))
+                for statement in LEASES:
+                    writing.change(statement)
+                if gone:
+                    writing.restored(("runbook_leases",))
         return self
 
     def rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
@@ -115,6 +128,25 @@ class Ledger:
             RecordError: the ledger could not be read.
         """
         return self._database.has_leases()
+
+    @property
+    def shown(self) -> str:
+        """Where it is: the file, or server and database; never a password."""
+        return self._database.shown
+
+    @property
+    def is_file(self) -> bool:
+        """Is it a file, which only those see who share its machine or folder?"""
+        return self._database.is_sqlite
+
+    def missing_parts(self) -> tuple[str, ...]:
+        """Tables and triggers that this ledger had and that somebody removed, by name.
+
+        Raises:
+            RecordError: the ledger could not be read.
+        """
+        tables = ("runbook_leases",) if not self.has_leases and self.rows(f"{_LOCKED} LIMIT 1") else ()
+        return (*tables, *self._database.missing_triggers())
 
     def now(self) -> float:
         """Unix seconds by the clock that counts for locks: the server's for PostgreSQL, else this machine's.
@@ -209,6 +241,15 @@ class Writing:
         self._cursor = transaction.cursor
         self._seq, self._hash = transaction.seq, transaction.hash
         self.now = transaction.now
+
+    def has_table(self, name: str) -> bool:
+        """Is the table there by now?"""
+        return self._cursor.has(name)
+
+    def restored(self, names: Sequence[str]) -> None:
+        """Note that tables or triggers had been removed by somebody and were put back now."""
+        where = {"run_id": "ledger", "environment": "", "operator": origin.operator()}
+        self.append(kind=RESTORED, payload={"parts": list(names)}, **where)
 
     @property
     def next_seq(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import hashlib
 import os
 import platform
 import socket
@@ -16,6 +17,7 @@ from runbooks_lib import __version__
 OPERATOR_VARIABLE = "RUNBOOKS_OPERATOR"
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_MACHINE_ID = Path("/etc/machine-id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +27,7 @@ class Process:
     Attributes:
         host: where it runs.
         pid: its number.
-        started: an opaque text that no other process with that number shares (boot and start time).
+        started: an opaque text that no other process with that number shares (boot, start time, PID namespace).
     """
 
     host: str
@@ -46,6 +48,63 @@ def operator(variables: Mapping[str, str] | None = None) -> str:
         return f"uid-{os.getuid()}" if hasattr(os, "getuid") else "unknown"
 
 
+@dataclass(frozen=True, slots=True)
+class Account:
+    """The account of the operating system that a process runs under: what it is, not what it calls itself.
+
+    Attributes:
+        uid: its number; -1 where there is none.
+        login: its name in the system's list; empty where it has none. Variables have no say in it.
+        host: the machine's name.
+        machine: a fingerprint of the machine's own id; empty where it has none.
+    """
+
+    uid: int
+    login: str
+    host: str
+    machine: str
+
+    @property
+    def shown(self) -> str:
+        """``anna (uid 1000) on ops1``."""
+        return f"{self.login or 'an account'} (uid {self.uid}) on {self.host}"
+
+    def is_same(self, other: Account) -> bool:
+        """The same number on the same machine; a machine is known by its id, or by its name where one has none."""
+        by_id = bool(self.machine and other.machine)
+        same_machine = self.machine == other.machine if by_id else self.host == other.host
+        return self.uid == other.uid and same_machine
+
+
+def this_account() -> Account:
+    """The account that this process runs under."""
+    uid = os.getuid() if hasattr(os, "getuid") else -1
+    try:
+        # Not getpass: it believes the variables LOGNAME and USER.
+        import pwd
+
+        login = pwd.getpwuid(uid).pw_name
+    except (KeyError, ImportError):
+        login = ""
+    return Account(uid, login, host(), _machine())
+
+
+def account_in(payload: Mapping[str, object]) -> Account | None:
+    """The account that an event names; None where it names none."""
+    kept = payload.get("account")
+    if not isinstance(kept, Mapping) or not isinstance(kept.get("uid"), int):
+        return None
+    return Account(kept["uid"], *(str(kept.get(name, "")) for name in ("login", "host", "machine")))
+
+
+def _machine() -> str:
+    try:
+        # The id itself is not for showing around (man machine-id).
+        return hashlib.sha256(_MACHINE_ID.read_bytes().strip()).hexdigest()[:16]
+    except OSError:
+        return ""
+
+
 def host() -> str:
     """The machine's name."""
     return socket.gethostname()
@@ -53,29 +112,88 @@ def host() -> str:
 
 def this_process() -> Process:
     """The process that runs now."""
-    return Process(host(), os.getpid(), process_started(os.getpid()) or "")
+    started = _started_at("self") or process_started(os.getpid()) or ""
+    namespace = _pid_namespace()
+    return Process(host(), os.getpid(), f"{started}/{namespace}" if started and namespace else started)
 
 
 def is_alive(process: Process) -> bool | None:
-    """Is that process running? None when it belongs to another machine, so cannot be asked from here."""
-    if process.host != host():
+    """Is that process running? None when that cannot be known from here.
+
+    It is known on the same machine only (name and boot: two machines may share a name), in the same PID namespace (a
+    container has numbers of its own), where ``/proc`` shows this namespace and does not hide the process
+    (``hidepid``). A record of an earlier release does not name its namespace, and is taken for one of ours.
+    """
+    if process.host != host() or not process.started or process.pid <= 0:
         return None
-    started = process_started(process.pid)
-    return started is not None and started == process.started
+    if "/" in process.started and not _is_here(process):
+        return None
+    now = process_started(process.pid)
+    if now is not None:
+        return process.started == now or process.started.startswith(f"{now}/")
+    return None if _may_exist(process.pid) else False
+
+
+def _is_here(process: Process) -> bool:
+    """Same boot of the same machine, same PID namespace, and a ``/proc`` that is this namespace's."""
+    boot, _, rest = process.started.partition("/")
+    namespace = rest.partition("/")[2]
+    try:
+        is_ours = str(Path("/proc/self").readlink()) == str(os.getpid())
+    except OSError:
+        return False
+    return is_ours and boot == _boot() and namespace in ("", _pid_namespace())
+
+
+def _may_exist(pid: int) -> bool:
+    """Is there a process of this number that ``/proc`` does not show? The kernel tells, whatever ``/proc`` hides."""
+    if _state(pid) is not None:
+        return False  # it is shown: a corpse
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _boot() -> str:
+    """Which start of which machine this is; empty on a system without ``/proc``."""
+    try:
+        return _BOOT_ID.read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
+def _pid_namespace() -> str:
+    """In which space this process has its number; empty where there are no such spaces."""
+    try:
+        return str(Path("/proc/self/ns/pid").readlink()).strip("pid:[]")
+    except OSError:
+        return ""
 
 
 def process_started(pid: int) -> str | None:
     """When did the process start? An opaque text; None when there is no such process, or only its corpse is left."""
+    return _started_at(pid) if _boot() else _process_started_elsewhere(pid)
+
+
+def _started_at(pid: int | str) -> str | None:
+    """Boot and start time of a process that ``/proc`` shows; None for a corpse."""
+    boot, fields = _boot(), _state(pid)
+    if not boot or fields is None or fields[0] in (b"Z", b"X"):
+        return None
+    return f"{boot}/{fields[19].decode('ascii')}"
+
+
+def _state(pid: int | str) -> list[bytes] | None:
+    """The fields of ``/proc/<pid>/stat`` from the state on; None where it is not shown."""
     try:
-        boot = _BOOT_ID.read_text(encoding="ascii").strip()
-    except OSError:
-        return _process_started_elsewhere(pid)
-    try:
-        # /proc/<pid>/stat: the name in parentheses may hold anything; state and start time follow it.
-        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+        # The name in parentheses may hold anything; state and start time follow it.
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split() or None
     except OSError:
         return None
-    return None if fields[0] in (b"Z", b"X") else f"{boot}/{fields[19].decode('ascii')}"
 
 
 def _process_started_elsewhere(pid: int) -> str | None:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from runbooks_lib.errors import RefusedError
 from runbooks_lib.records.event import Event, storable
 from runbooks_lib.records.ledger import Ledger, Writing
+from runbooks_lib.records.origin import Account, account_in
 from runbooks_lib.records.schema import COLUMNS
 from runbooks_lib.redaction import one_line
 
 #: A plan that was shown longer ago is planned again before it is approved or confirmed.
 PROPOSAL_SECONDS = 24 * 3600.0
+#: Clocks differ by a little; by more, an age means nothing.
+SKEW_SECONDS = 60.0
 _FULL, _SHORT = 64, 12
 _FIND = f"SELECT {COLUMNS} FROM runbook_events WHERE kind = ? AND environment = ? AND payload LIKE ? ORDER BY seq DESC"  # noqa: S608 - constants
 
@@ -32,6 +35,7 @@ class Proposal:
         environment: its name.
         at: aware UTC, when.
         event: in the ledger.
+        account: that it was shown to; None where the event names none.
     """
 
     plan: Mapping[str, Any]
@@ -42,15 +46,25 @@ class Proposal:
     environment: str
     at: datetime
     event: Event
+    account: Account | None = None
 
 
-def require_young(proposal: Proposal) -> None:
-    """The plan was shown not too long ago.
+def require_young(proposal: Proposal, now: float) -> None:
+    """The plan was shown not too long ago, and not in the future.
+
+    Args:
+        proposal: as its event says.
+        now: Unix seconds, ``ledger.now()``: no operator's clock makes a plan younger.
 
     Raises:
         RefusedError: how long ago it was.
     """
-    age = (datetime.now(UTC) - proposal.at).total_seconds()
+    age = now - proposal.at.timestamp()
+    if age < -SKEW_SECONDS:
+        raise RefusedError(
+            f"plan {proposal.digest} was shown at {clock(proposal.at)}, {-age:.0f} s from now by the ledger's clock",
+            hint="correct the clock of the machine that planned it, and plan it again",
+        )
     if age > PROPOSAL_SECONDS:
         raise RefusedError(
             f"plan {proposal.digest} was shown {age / 3600:.0f} h ago; it holds for {PROPOSAL_SECONDS / 3600:.0f} h",
@@ -64,13 +78,28 @@ def require_unspent(reader: Ledger | Writing, proposal: Proposal) -> None:
     Raises:
         RefusedError: it was; by whom and when.
     """
-    used = events_about(reader, "action.intended", proposal.environment, proposal.full_digest)
-    if used and used[0].seq > proposal.event.seq:
+    used = use_of(reader, proposal)
+    if used is not None:
         raise RefusedError(
-            f"plan {proposal.digest} was confirmed already, by {one_line(used[0].operator)} at "
-            f"{clock(used[0].happened_at)} (action {used[0].event_id})",
+            f"plan {proposal.digest} was confirmed already, by {one_line(used.operator)} at "
+            f"{clock(used.happened_at)} (action {used.event_id})",
             hint="run it again without confirm to see what is left to do",
         )
+
+
+def use_of(reader: Ledger | Writing, proposal: Proposal) -> Event | None:
+    """The newest change that used this showing of the plan up, and with it every approval that names it; or None.
+
+    A change counts from the showing on, not from the approval: a copy of an approval is newer, and names the same.
+    """
+    used = events_about(reader, "action.intended", proposal.environment, proposal.full_digest)
+    return used[0] if used and used[0].seq > proposal.event.seq else None
+
+
+def showing_of(reader: Ledger | Writing, full_digest: str, environment: str, event_hash: str) -> Proposal | None:
+    """The very showing of a plan that an approval names by the hash of its event."""
+    shown = events_about(reader, "plan.proposed", environment, full_digest)
+    return next((proposal_of(event) for event in shown if event.hash == event_hash), None)
 
 
 def normalized(digest: str) -> str:
@@ -107,6 +136,7 @@ def proposal_of(event: Event) -> Proposal:
         environment=event.environment,
         at=event.happened_at,
         event=event,
+        account=account_in(payload),
     )
 
 

@@ -22,6 +22,7 @@ import json
 import re
 import secrets as random
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,7 +32,7 @@ from runbooks_lib.errors import RecordError, UsageError
 from runbooks_lib.model import Verdict
 from runbooks_lib.records import origin
 from runbooks_lib.records.event import plain, storable, utc_text
-from runbooks_lib.records.files import RECEIPT_NAME, kept_files, write_whole
+from runbooks_lib.records.files import RECEIPT_NAME, kept_files, what_to_look_at, write_whole
 from runbooks_lib.records.ledger import Ledger
 from runbooks_lib.records.run_state import RunState, run_state
 from runbooks_lib.redaction import redact, redact_value
@@ -323,15 +324,14 @@ def _new_folder(runs_folder: Path, runbook: str, now: datetime) -> tuple[str, Pa
         folder = run_folder(runs_folder, run_id)
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
-            folder.mkdir()
-        except FileExistsError:
-            continue
+            with suppress(FileExistsError):
+                folder.mkdir()
+                return run_id, folder
         except OSError as error:
             raise RecordError(
                 f"the folder of the run, {folder}, could not be made: {error}",
-                hint=f"look at: df -h {runs_folder.parent}",
+                hint=what_to_look_at(error, runs_folder),
             ) from error
-        return run_id, folder
     raise RecordError(f"no free run id in {runs_folder} after {_ATTEMPTS} attempts", hint="wait a minute and try again")
 
 
@@ -340,7 +340,7 @@ def _write_record(folder: Path, record: Mapping[str, Any]) -> None:
     try:
         write_whole(path, json.dumps(record, ensure_ascii=False, indent=1) + "\n")
     except OSError as error:
-        raise RecordError(f"{path} could not be written: {error}", hint=f"look at: df -h {folder}") from error
+        raise RecordError(f"{path} could not be written: {error}", hint=what_to_look_at(error, folder)) from error
 
 
 def _summary(verdict: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from runbooks_lib.records.ledger import Ledger
 
 
 class RunState(StrEnum):
-    """How a run stands, by its events. ``UNKNOWN``: without a closing event, and started on another machine."""
+    """How a run stands, by its events. ``UNKNOWN``: no closing event, and its process cannot be seen from here."""
 
     RUNNING = "running"
     FINISHED = "finished"

@@ -45,6 +45,10 @@ SQLITE_TRIGGERS = (
     BEGIN SELECT RAISE(ABORT, 'runbook_events: events are only ever added at the end'); END""",
 )
 
+#: Name → statement: what is looked for, and put back with an event that says so.
+SQLITE_TRIGGERS_BY_NAME = {statement.split()[5]: statement for statement in SQLITE_TRIGGERS}
+POSTGRESQL_TRIGGER_NAMES = ("runbook_events_rows", "runbook_events_truncate")
+
 POSTGRESQL_TRIGGERS = (
     """CREATE OR REPLACE FUNCTION runbook_events_refuse() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN RAISE EXCEPTION 'runbook_events: events are only ever added'; END $$""",

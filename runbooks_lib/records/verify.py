@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from runbooks_lib.errors import RecordError, UsageError
+from runbooks_lib.model import Status
 from runbooks_lib.records.chain import find_faults
 from runbooks_lib.records.event import Event
-from runbooks_lib.records.files import RECEIPT_NAME, KeptFile, keep, kept_paths
+from runbooks_lib.records.files import RECEIPT_NAME, KeptFile, ignored_paths, keep, kept_paths
 from runbooks_lib.records.leases import Lease, latest_leases
-from runbooks_lib.records.ledger import Ledger
+from runbooks_lib.records.ledger import RESTORED, Ledger
 from runbooks_lib.records.run_record import read_record, run_folder
 from runbooks_lib.records.run_state import RunState, state_of
 
@@ -24,8 +25,8 @@ class Fault:
 
     Attributes:
         kind: ``removed event``, ``inserted event``, ``reordered event``, ``edited event``, ``edited cell``,
-            ``removed cell``, ``added cell``, ``changed file``, ``missing file``, ``extra file``, ``missing folder`` or
-            ``unknown run`` (a folder that no event belongs to).
+            ``removed cell``, ``added cell``, ``changed file``, ``missing file``, ``extra file``, ``missing folder``,
+            ``unknown run`` (a folder that no event belongs to), ``missing table`` or ``missing trigger``.
         run_id: the run; empty where no run can be named.
         name: the event's number, the cell (``triage.ipynb#hit-rate``), the file or the folder.
         detail: one sentence.
@@ -45,10 +46,13 @@ class Verification:
         faults: everything that is not as it was written.
         unfinished: run id → ``running``, ``interrupted`` or ``unknown``; no faults, but nothing vouches for the files.
         unrecorded: ids of runs that went on although the ledger could not be written; nothing vouches for them either.
+        notes: what else nothing vouches for, one line each.
         events_count: events whose hash was recomputed.
         runs_count: finished runs whose files were hashed.
         files_count: kept files that were hashed.
         cells_count: notebook cells among them.
+        head: the newest event; None where there is none. An older copy of the whole ledger, with the newer folders
+            removed, cannot be told from a ledger that ended there: only its head, kept elsewhere, tells.
     """
 
     faults: tuple[Fault, ...]
@@ -58,11 +62,20 @@ class Verification:
     runs_count: int
     files_count: int
     cells_count: int
+    notes: tuple[str, ...] = ()
+    head: Event | None = None
 
     @property
     def ok(self) -> bool:
         """No fault was found."""
         return not self.faults
+
+    @property
+    def status(self) -> Status:
+        """FAIL with a fault; UNKNOWN where there was no event that could be verified."""
+        if self.faults:
+            return Status.FAIL
+        return Status.OK if self.events_count else Status.UNKNOWN
 
 
 def verify(ledger: Ledger, runs_folder: Path, run_id: str | None = None) -> Verification:
@@ -72,8 +85,13 @@ def verify(ledger: Ledger, runs_folder: Path, run_id: str | None = None) -> Veri
 
     Raises:
         UsageError: neither the ledger nor the folder knows the run.
-        RecordError: the ledger or a folder could not be read.
+        RecordError: the ledger or a folder could not be read, or the folder is none.
     """
+    if runs_folder.exists() and not runs_folder.is_dir():
+        raise RecordError(
+            f"UNKNOWN · {runs_folder} is a file, not the folder of runs: nothing was verified",
+            hint=f"look what it is, and move it away: ls -l {runs_folder}",
+        )
     # Read first: a lock that is taken between the two readings must not look like one whose event is gone.
     leases = latest_leases(ledger)
     events = ledger.events()
@@ -91,6 +109,7 @@ def verify(ledger: Ledger, runs_folder: Path, run_id: str | None = None) -> Veri
         folders = {key: value for key, value in folders.items() if key == run_id}
     faults = [Fault(f"{f.kind} event", f.run_id, f"event {f.seq}", f.detail) for f in find_faults(events)]
     faults += _lock_faults(leases, events)
+    faults += _part_faults(ledger)
     faults += [fault for key, folder in folders.items() for fault in _receipt_faults(key, folder, events, faults)]
     states = {key: state_of(own) for key, own in runs.items()}
     unfinished = {key: str(s) for key, s in states.items() if _closing(runs[key]) is None and _is_run(runs[key])}
@@ -102,11 +121,51 @@ def verify(ledger: Ledger, runs_folder: Path, run_id: str | None = None) -> Veri
         if key not in unrecorded
     ]
     counts = [0, 0, 0]
-    for key, own in runs.items():
-        closing = _closing(own)
-        if closing is not None:
-            faults += _run_faults(key, closing, runs_folder, counts)
-    return Verification(tuple(faults), unfinished, tuple(unrecorded), len(events), *counts)
+    closed = {key: closing for key, own in runs.items() if (closing := _closing(own)) is not None}
+    for key, closing in closed.items():
+        faults += _run_faults(key, closing, runs_folder, counts)
+    return Verification(
+        faults=tuple(faults),
+        unfinished=unfinished,
+        unrecorded=tuple(unrecorded),
+        events_count=len(events),
+        runs_count=counts[0],
+        files_count=counts[1],
+        cells_count=counts[2],
+        notes=(*_ledger_notes(ledger, events), *_ignored_notes(runs_folder, closed)),
+        head=events[-1] if events else None,
+    )
+
+
+def _part_faults(ledger: Ledger) -> list[Fault]:
+    """What keeps the ledger as it is, and was removed from it."""
+    faults = []
+    for name in ledger.missing_parts():
+        kind = "table" if name == "runbook_leases" else "trigger"
+        without = "who holds which lock is not known" if kind == "table" else "events can be changed and removed"
+        faults.append(
+            Fault(f"missing {kind}", "", name, f"somebody removed it from {ledger.shown}; without it {without}")
+        )
+    return faults
+
+
+def _ledger_notes(ledger: Ledger, events: Sequence[Event]) -> list[str]:
+    """That there is no ledger, or what had been removed from it and was put back."""
+    if not events:
+        return [f"there is no ledger at {ledger.shown}, or it is empty: is it the right [ledger] url?"]
+    return [
+        f"event {event.seq}: {', '.join(map(str, event.payload.get('parts', ())))} had been removed from the ledger by "
+        f"somebody, and {event.operator}'s next write at {event.at} put it back"
+        for event in events
+        if event.kind == RESTORED
+    ]
+
+
+def _ignored_notes(runs_folder: Path, run_ids: Iterable[str]) -> list[str]:
+    """Files in the folders of finished runs that are not compared: nobody can hide one there unsaid."""
+    folders = [_run_folder(runs_folder, run_id) for run_id in run_ids]
+    there = [folder for folder in folders if folder is not None and folder.is_dir()]
+    return [f"{path}: no evidence, not compared" for folder in there for path in ignored_paths(folder)]
 
 
 def _closing(events: Sequence[Event]) -> Event | None:

@@ -43,8 +43,9 @@ class FakeSite:
                 "copy_seconds": 0.05,
                 "redis_port": redis_port,
                 "workers": {"celery@one": []},
-                "warming_run": {"items": 12, "seconds": 1.5},
+                "warming_run": {"items": 12, "seconds": 0.4},
                 "queued": [],
+                "caches": {"default": {"KEY_PREFIX": "django", "VERSION": 1}},
                 "health": HEALTHY,
                 "served": {},
             }
@@ -80,14 +81,14 @@ class FakeSite:
         return json.loads(self.file.read_text(encoding="utf-8"))
 
     def set(self, **changes: Any) -> None:
-        """Replace top-level entries: ``behaviour``, ``workers``, ``health``, ``served``."""
+        """Replace top-level entries: ``behaviour``, ``workers``, ``caches``, ``health``, ``served``."""
         self._write({**self.read(), **changes})
 
     def misbehave(self, **behaviour: Any) -> None:
         """Replace how it misbehaves; nothing for a good site."""
         self.set(behaviour=behaviour)
 
-    def set_flag(self, name: str, strategy: str, percentage: int = 0, whitelist: tuple[int, ...] = ()) -> None:
+    def set_flag(self, name: str, strategy: str, percentage: float = 0, whitelist: tuple[int, ...] = ()) -> None:
         """One flag, written around everything."""
         flag = {"strategy": strategy, "percentage": percentage, "whitelist": list(whitelist)}
         self.set(flags={**self.flags, name: flag}, resets={})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sqlite3
 import subprocess
@@ -12,16 +13,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from actions_fixtures import Hooked, SetKeys, allow, kinds, make_set_keys
+from actions_fixtures import ANOTHER, Hooked, SetKeys, allow, environment_of, kinds, make_set_keys
 
+from runbooks_lib import units
 from runbooks_lib.actions.apply import apply
 from runbooks_lib.actions.check import check
+from runbooks_lib.actions.desk import Desk
 from runbooks_lib.actions.outcome import ReadBack, Result
-from runbooks_lib.errors import RefusedError, SourceError, UsageError
-from runbooks_lib.records.intentions import open_intentions
+from runbooks_lib.errors import MayHaveChangedError, RefusedError, SourceError, UsageError
+from runbooks_lib.presentation.plans import sheet_of
+from runbooks_lib.presentation.sheet import render_sheet
+from runbooks_lib.records.intentions import ended_otherwise, open_intentions
 from runbooks_lib.records.leases import Leases
 from runbooks_lib.records.ledger import Ledger
+from runbooks_lib.records.origin import account_in, this_account
 from runbooks_lib.records.verify import verify
+from runbooks_lib.target import places_of
 
 CHILD = """
 import os, signal, sys
@@ -225,7 +232,7 @@ def test_apply_read_back_that_finds_it_otherwise_may_have_changed_and_stays_open
     (found,) = open_intentions(ledger)
     assert (found.action_id, found.operator, found.running) == (outcome.action_id, "anna", False)
     assert found.written == {"keys": 2}
-    assert check(outcome.action_id, desk("ben"), make_set_keys).result is Result.MAY_HAVE_CHANGED
+    assert check(outcome.action_id, desk("ben"), make_set_keys).result is Result.OTHERWISE
     assert open_intentions(ledger) == ()
     assert verify(ledger, runs_folder).ok
 
@@ -253,12 +260,12 @@ def test_apply_read_back_that_cannot_be_read_may_have_changed(keys, desk):
     ids=lambda value: type(value).__name__,
 )
 def test_apply_a_write_that_raises_is_recorded_as_what_it_means(keys, desk, ledger, error, result):
-    """Only a refusal means that nothing changed; even a bug becomes an outcome."""
+    """After something was sent, only a refusal means that nothing changed; even a bug becomes an outcome."""
 
     def fail():
         raise error
 
-    outcome = apply(Hooked(SetKeys(), "write", fail), desk(), confirm="auto")
+    outcome = apply(Hooked(SetKeys(), "write", fail, after=True), desk(), confirm="auto")
 
     assert outcome.result is result
     assert ledger.events(kind="action.ended")[0].payload["result"] == result
@@ -376,7 +383,7 @@ def test_apply_with_auto_does_not_get_around_the_approval(keys, desk):
 def test_apply_with_signed_approvals_checks_the_signature_again(keys, desk, ssh_key, tmp_path):
     """A key that was taken out of the file between approving and applying does not count."""
     ben = ssh_key("ben")
-    anna = desk(protected=True, allowed_signers=allow(tmp_path, ben=ben))
+    anna = desk(protected=True, allowed_signers=allow(tmp_path, ben=ben), account=ANOTHER)
     plan = apply(SetKeys(), anna).plan
     anna.approvals.give(
         anna.approvals.proposal(plan.digest, environment="sandbox"), approver="ben", seconds=60, key=ben
@@ -389,6 +396,96 @@ def test_apply_with_signed_approvals_checks_the_signature_again(keys, desk, ssh_
 
     assert "ben is not in" in refused.detail
     assert outcome.result is Result.APPLIED
+
+
+def test_apply_signed_by_the_account_that_planned_and_applies_is_refused(keys, desk, ssh_key, tmp_path):
+    """Planned as ``x``, approved as ``anna`` with anna's own key, all from one account: the same person twice."""
+    key = ssh_key("anna")
+    signers = allow(tmp_path, anna=key)
+    planner = desk("x", protected=True, allowed_signers=signers)
+    plan = apply(SetKeys(), planner).plan
+    shown = planner.approvals.proposal(plan.digest, environment="sandbox")
+
+    with pytest.raises(RefusedError, match="from the account that planned it"):
+        planner.approvals.give(shown, approver="anna", seconds=60, key=key)
+    planner.approvals.give(shown, approver="anna", seconds=60, key=key, account=ANOTHER)
+    carl = desk("carl", protected=True, allowed_signers=signers, account=ANOTHER)
+    refused = apply(SetKeys(), carl, confirm=plan.digest, reason="INC-1")
+
+    assert "from the account that applies it" in refused.detail
+    assert keys.write_commands() == 0
+    assert apply(SetKeys(), planner, confirm=plan.digest, reason="INC-1").result is Result.APPLIED
+
+
+def test_apply_records_the_account_beside_the_name(keys, desk, ledger):
+    """Plan and intention say under which account of the system they were made, whatever the operator calls himself."""
+    apply(SetKeys(), desk("somebody"))
+    apply(SetKeys(), desk("somebody"), confirm="auto")
+
+    accounts = [account_in(event.payload) for event in ledger.events() if "plan" in event.payload]
+    assert accounts == [this_account()] * 2
+    assert accounts[0].uid == os.getuid()
+
+
+def test_apply_an_approval_older_than_is_configured_when_it_is_applied_does_not_count(keys, desk):
+    """``[approvals] expires`` was shortened meanwhile, or the approval was given around it."""
+    anna = desk(protected=True)
+    plan = apply(SetKeys(), anna).plan
+    anna.approvals.give(anna.approvals.proposal(plan.digest, environment="sandbox"), approver="ben", seconds=86_400)
+    strict = replace(anna, approval_seconds=0.001)
+    refused = apply(SetKeys(), strict, confirm=plan.digest, reason="INC-1")
+
+    assert "it expired at" in refused.detail
+    assert apply(SetKeys(), strict, reason="INC-1").needs != ()
+    assert apply(SetKeys(), anna, confirm=plan.digest, reason="INC-1").result is Result.APPLIED
+
+
+def test_apply_a_copied_approval_does_not_carry_a_second_change(keys, desk, ledger):
+    """Whoever can append to the ledger copies the approval; the same plan comes back, and is not approved."""
+    anna = desk(protected=True)
+    plan = apply(SetKeys(), anna).plan
+    given = anna.approvals.give(
+        anna.approvals.proposal(plan.digest, environment="sandbox"), approver="ben", seconds=600
+    )
+    assert apply(SetKeys(), anna, confirm=plan.digest, reason="INC-1").result is Result.APPLIED
+    keys.put("old")
+    assert apply(SetKeys(), anna).plan.digest == plan.digest
+    who = {"run_id": "r", "environment": "sandbox", "operator": "ben"}
+    ledger.append(kind="approval.given", payload=given.event.payload, **who)
+    again = apply(SetKeys(), anna, confirm=plan.digest, reason="INC-2")
+
+    assert (again.result, keys.values()) == (Result.REFUSED, ["old", "old"])
+    assert "it was used already by anna" in again.detail
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "part"),
+    [
+        ({"manage": ("env", "SITE=prod", "manage.py")}, {"manage": ("env", "SITE=stage", "manage.py")}, "manage"),
+        ({"database_url": "postgresql://prod/x"}, {"database_url": "postgresql://stage/x"}, "database_url"),
+        ({"key_prefix": "prod"}, {"key_prefix": "stage"}, "key_prefix"),
+    ],
+)
+def test_apply_the_digest_of_another_site_of_that_name_is_refused(keys, desk, then, now, part):
+    """The shown scope is the same: what came out of variables is masked in it."""
+    masked = ("prod", "stage", "SITE=prod", "SITE=stage")
+    plan = apply(SetKeys(), desk(**then, secrets=masked)).plan
+    outcome = apply(SetKeys(), desk(**now, secrets=masked), confirm=plan.digest)
+
+    assert outcome.result is Result.REFUSED
+    assert f"{part} leads elsewhere than when it was planned" in outcome.detail
+    assert keys.write_commands() == 0
+    assert apply(SetKeys(), desk(**then, secrets=masked), confirm=plan.digest).result is Result.APPLIED
+
+
+def test_apply_a_protected_plan_stays_protected_when_the_configuration_changes(keys, desk):
+    """``protected = false`` was written into runbooks.toml after it was planned."""
+    plan = apply(SetKeys(), desk(protected=True)).plan
+    outcome = apply(SetKeys(), desk(protected=False), confirm=plan.digest)
+
+    assert outcome.result is Result.REFUSED
+    assert "protected: True when it was planned, False now" in outcome.detail
+    assert keys.write_commands() == 0
 
 
 @pytest.mark.parametrize(
@@ -420,7 +517,7 @@ def test_apply_never_writes_a_secret_into_the_ledger(keys, desk, runs_folder):
     [
         ("action.intended", [], ["old", "old"], None),
         ("write", ["action.intended"], ["old", "old"], Result.UNCHANGED),
-        ("progress", ["action.intended"], ["new", "old"], Result.MAY_HAVE_CHANGED),
+        ("progress", ["action.intended"], ["new", "old"], Result.OTHERWISE),
         ("read_back", ["action.intended"], ["new", "new"], Result.APPLIED),
         ("action.ended", ["action.intended"], ["new", "new"], Result.APPLIED),
         ("lock.released", ["action.intended", "action.ended"], ["new", "new"], None),
@@ -513,6 +610,15 @@ def test_check_of_something_else_is_refused_with_the_next_step(keys, desk):
         check(doubtful.action_id, desk(name="production"), make_set_keys)
 
 
+def test_check_somewhere_else_than_where_the_change_was_made_is_refused(keys, desk, ledger):
+    """The name of the environment is the same, what it leads to is not: looking there would settle it wrongly."""
+    doubtful = apply(Hooked(SetKeys(value="x"), "write", lambda: keys.put("y"), after=True), desk(), confirm="auto")
+
+    with pytest.raises(RefusedError, match="site_url of sandbox leads elsewhere"):
+        check(doubtful.action_id, desk(site_url="http://127.0.0.1:2"), make_set_keys)
+    assert [found.action_id for found in open_intentions(ledger)] == [doubtful.action_id]
+
+
 def test_check_of_a_running_action_is_refused(keys, desk, ledger):
     """It says which process."""
     seen = []
@@ -586,7 +692,205 @@ def test_apply_with_the_ledger_on_postgresql(keys, desk, postgresql_url):
         Hooked(SetKeys(value="x"), "write", lambda: keys.put("y"), after=True), desk(ledger=shared), confirm="auto"
     )
     assert [found.action_id for found in open_intentions(shared)] == [doubtful.action_id]
-    assert check(doubtful.action_id, desk(ledger=shared), make_set_keys).result is Result.MAY_HAVE_CHANGED
+    assert check(doubtful.action_id, desk(ledger=shared), make_set_keys).result is Result.OTHERWISE
     assert open_intentions(shared) == ()
     assert shared.verify_chain() == ()
     shared.close()
+
+
+@pytest.mark.parametrize(
+    ("error", "result"),
+    [
+        (SourceError("redis went away", source="redis"), Result.REFUSED),
+        (MayHaveChangedError("it broke off"), Result.REFUSED),
+        (KeyboardInterrupt(), Result.REFUSED),
+        (ZeroDivisionError("bug"), Result.MAY_HAVE_CHANGED),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_apply_a_write_that_ends_before_anything_was_sent_changed_nothing(keys, desk, ledger, error, result):
+    """The site itself knows that nothing left this machine; only of a bug nobody knows what it did."""
+
+    def fail():
+        raise error
+
+    outcome = apply(Hooked(SetKeys(), "write", fail), desk(), confirm="auto")
+
+    assert outcome.result is result
+    assert (outcome.undo is None) is (result is Result.REFUSED)
+    assert len(open_intentions(ledger)) == (0 if result is Result.REFUSED else 1)
+    assert keys.write_commands() == 0
+
+
+def test_apply_a_server_that_died_before_the_write_is_a_refusal(redis_server, ledger):
+    """It was planned on a living server; the write's own read finds it gone."""
+    server = redis_server()
+
+    @dataclass(frozen=True)
+    class ReadsFirst(SetKeys):
+        def write(self, plan, site):
+            server.stop()
+            site.nodes.close()
+            for node in site.nodes:
+                node.ask("GET", "a")
+            return SetKeys.write(self, plan, site)
+
+    acting = Desk(environment_of(server.url()), ledger, "run", "anna")
+    outcome = apply(ReadsFirst(), acting, confirm="auto")
+
+    assert (outcome.result, outcome.exit_code) == (Result.REFUSED, 40)
+    assert outcome.detail.startswith("Nothing was sent that changes the site: ")
+    assert open_intentions(ledger) == ()
+
+
+STOPPED = """
+import os, signal, sys
+from actions_fixtures import SetKeys, environment_of
+from runbooks_lib.actions.apply import apply
+from runbooks_lib.actions.desk import Desk
+from runbooks_lib.actions.action import Written
+from runbooks_lib.records.ledger import Ledger
+from runbooks_lib.records.origin import account_in, this_account
+class Counts(SetKeys):
+    def write(self, plan, site):
+        (node,) = site.nodes
+        writer = site.writer(node)
+        for number in range(20_000):
+            if number == 200:
+                os.kill(os.getpid(), signal.SIGSTOP)
+            writer.write("INCR", "count")
+        return Written(data={"keys": 1})
+desk = Desk(environment_of(sys.argv[2]), Ledger(sys.argv[1]), "run-ben", "ben", lease_seconds=0.6)
+found = apply(Counts(), desk, confirm="auto")
+print(found.result.value, "|", found.detail, flush=True)
+"""
+
+
+def test_apply_a_process_that_was_stopped_past_its_lease_writes_nothing_more(keys, desk, ledger, url):
+    """SIGSTOP, a takeover, SIGCONT: not one command more is sent, although its action never asks."""
+    tests = Path(__file__).parents[1]
+    stopped = subprocess.Popen(
+        [sys.executable, "-c", STOPPED, url, keys.url],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={"PYTHONPATH": f"{tests}:{tests.parent}", "PATH": "/usr/bin:/bin"},
+    )
+    os.waitid(os.P_PID, stopped.pid, os.WSTOPPED | os.WNOWAIT)
+    time.sleep(0.8)
+    others = Leases(ledger).acquire(
+        environment="sandbox", resources=["redis:a"], holder="run-carl", operator="carl", seconds=60, purpose="p"
+    )
+    os.kill(stopped.pid, signal.SIGCONT)
+    out, errors = stopped.communicate(timeout=30)
+
+    assert int(keys.client.get("count")) == 200, errors
+    assert out.startswith("may have changed | the lock was lost: redis:a on sandbox is locked by carl"), out + errors
+    assert [lease.operator for lease in Leases(ledger).held()] == [others[0].operator]
+
+
+@pytest.mark.parametrize("written", [0, 1], ids=["before the first write", "after it"])
+def test_apply_a_lease_that_ran_out_while_the_ledger_was_away_stops_the_write(keys, desk, runs_folder, written):
+    """Whether somebody else holds it cannot be asked, so nothing more is sent."""
+    acting = desk(lease_seconds=0.6)
+    acting.ledger.append(kind="run.started", run_id="r", environment="sandbox", operator="anna")
+    with sqlite3.connect(runs_folder / "ledger.sqlite3", isolation_level=None) as other:
+        trigger = (
+            "CREATE TRIGGER broken BEFORE UPDATE ON runbook_leases BEGIN SELECT RAISE(ABORT, 'disk I/O error'); END"
+        )
+
+        @dataclass(frozen=True)
+        class Waits(SetKeys):
+            def write(self, plan, site):
+                (node,) = site.nodes
+                if written:
+                    site.writer(node).write("SET", "a", "new")
+                other.execute(trigger)
+                time.sleep(0.7)
+                return SetKeys.write(self, plan, site)
+
+        outcome = apply(Waits(), acting, confirm="auto")
+        other.execute("DROP TRIGGER broken")
+
+    assert outcome.result is (Result.MAY_HAVE_CHANGED if written else Result.REFUSED)
+    assert "the lock ran out" in outcome.detail
+    assert keys.write_commands() == written
+
+
+def test_apply_on_another_name_of_the_same_redis_waits_for_its_lock(keys, desk, ledger):
+    """Two environments, one server: the lock is one, and the plan says so."""
+    action = Hooked(SetKeys(value="x"), "write", lambda: found.append(apply(SetKeys(), other(), confirm="auto")))
+    found = []
+
+    def other():
+        return desk("ben", name="staging", redis_url=keys.url.replace("127.0.0.1", "localhost"))
+
+    outcome = apply(action, desk(), confirm="auto")
+    assert outcome.result is Result.APPLIED, outcome.detail
+    assert found[0].result is Result.REFUSED
+    assert "locked by anna" in found[0].detail
+    assert "staging is the same site under another name" in found[0].detail
+    elsewhere = desk("ben", name="staging", redis_url=keys.url.removesuffix("/1") + "/3")
+    Leases(ledger).acquire(
+        environment="sandbox",
+        resources=["redis:a"],
+        holder="h",
+        operator="o",
+        seconds=60,
+        purpose="p",
+        places=places_of(desk().environment),
+    )
+    assert apply(SetKeys(), other()).plan.failed_guards[0].name == "nobody else holds the lock"
+    assert apply(SetKeys(), elsewhere).plan.failed_guards == ()
+
+
+def test_apply_in_a_protected_environment_says_for_whom_a_file_of_locks_holds(keys, desk):
+    """An unprotected one has nobody to share with."""
+    notes = apply(SetKeys(), desk(protected=True)).plan.notes
+
+    assert any("share this ledger's file" in note for note in notes)
+    assert apply(SetKeys(), desk()).plan.notes == ()
+
+
+def test_check_names_who_made_the_change_and_who_checked_it(keys, desk):
+    """Not one of them for the other."""
+    action = Hooked(SetKeys(), "write", lambda: keys.client.set("b", "third"), after=True)
+    doubtful = apply(action, desk("anna"), confirm="auto", reason="INC-1")
+
+    outcome = check(doubtful.action_id, desk("ben"), make_set_keys)
+
+    assert (outcome.operator, outcome.check.operator, outcome.reason) == ("anna", "ben", "INC-1")
+    assert outcome.at < doubtful.at < outcome.check.at
+    shown = render_sheet(sheet_of(outcome), width=200, colour=False)
+    assert f"made       {units.timestamp(outcome.at)} by anna, reason: INC-1" in shown, shown
+    assert f"checked    {units.timestamp(outcome.check.at)} by ben" in shown, shown
+
+
+def test_check_of_a_change_that_ended_otherwise_says_what_is_left_and_what_somebody_changed(keys, desk, ledger):
+    """Settled with a code of its own; what is neither before nor after is named before it is put back."""
+    action = Hooked(SetKeys(), "write", lambda: keys.client.set("b", "third"), after=True)
+    doubtful = apply(action, desk(), confirm="auto")
+
+    outcome = check(doubtful.action_id, desk("ben"), make_set_keys)
+    shown = render_sheet(sheet_of(outcome), width=200, colour=False)
+
+    assert (outcome.result, outcome.exit_code, outcome.changed) == (Result.OTHERWISE, 20, True)
+    assert "a is as planned (new); b is third, neither as before (old) nor as planned (new)" in outcome.detail
+    assert "SETTLED, it ended otherwise than planned (exit 20)" in shown
+    assert "put back" in shown
+    assert open_intentions(ledger) == ()
+    assert [event.payload["result"] for event in ended_otherwise(ledger)] == ["ended otherwise"]
+    assert ended_otherwise(ledger, "production") == ()
+
+
+@pytest.mark.parametrize(("value", "word", "counted"), [("new", "it was made", 0), ("old", "it was not made", 0)])
+def test_check_settled_as_made_or_as_not_made_is_no_failure(keys, desk, ledger, value, word, counted):
+    """Words of their own, and nothing to worry about afterwards."""
+    doubtful = apply(Hooked(SetKeys(), "read_back", raise_source_error), desk(), confirm="auto")
+    keys.put(value)
+
+    outcome = check(doubtful.action_id, desk("ben"), make_set_keys)
+
+    assert outcome.exit_code == 0
+    assert f"SETTLED, {word} (exit 0)" in render_sheet(sheet_of(outcome), width=200, colour=False)
+    assert len(ended_otherwise(ledger)) == counted

@@ -4,11 +4,16 @@ import os
 import pty
 import re
 import subprocess
+import time
+from datetime import datetime
 
 import pytest
+from actions_fixtures import another_account
 from change_fixtures import PATTERN
 from servers_fixtures import binary
 from workplace_fixtures import RUNBOOKS
+
+from runbooks_lib.records.ledger import Ledger
 
 CLEAR = ("change", "clear_pattern", "-e", "guarded", *PATTERN)
 
@@ -44,10 +49,11 @@ def test_approve_shows_the_plan_and_lets_somebody_else_apply_it_once(changeable)
 
     done = approve(changeable, digest, "--expires", "30m")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith(f"APPROVE?  {digest}   delete 5 keys")
+    assert " ".join(done.stdout.split()).startswith(f"APPROVE? {digest} delete 5 keys")
     assert re.search(r"proposed   \d{4}-\d\d-\d\d \S+Z, \S+ \w+ ago, by anna", done.stdout)
     assert "undo       irreversible" in done.stdout
-    assert "Approved once, until" in done.stdout
+    assert re.search(r"rests on +the names that planner and approver give themselves", done.stdout)
+    assert re.search(r"Approved once, until .*, not signed: it rests on names\.", done.stdout)
 
     assert confirm(changeable, digest, reason="").returncode == 40
     applied = confirm(changeable, digest)
@@ -93,6 +99,23 @@ def test_approve_of_a_plan_that_nobody_proposed_is_refused(changeable):
     assert "was ever shown on guarded" in done.stderr
 
 
+@pytest.mark.parametrize(("asked", "code"), [((), 0), (("--expires", "30m"), 0), (("--expires", "31m"), 2)])
+def test_approve_holds_as_long_as_is_configured_at_most(changeable, configured, asked, code):
+    """``[approvals] expires`` is what an approval holds without ``--expires``, and the longest that can be asked for."""
+    configured(changeable.redis, '[approvals]\nexpires = "30m"\n')
+    digest = changeable.plan("guarded")
+    done = approve(changeable, digest, *asked)
+
+    assert done.returncode == code, done.stderr
+    if code:
+        assert "is over 30 min" in done.stderr
+        assert changeable.ledger_rows("approval.given") == []
+        return
+    (event,) = Ledger(f"sqlite:///{changeable.folder / 'runs' / 'ledger.sqlite3'}").events(kind="approval.given")
+    held = datetime.fromisoformat(event.payload["expires_at"]) - event.happened_at
+    assert 1700 < held.total_seconds() <= 1800
+
+
 def test_approve_on_a_terminal_asks_for_the_digest(changeable):
     """It is read from the terminal, after the plan was shown."""
     digest = changeable.plan("guarded")
@@ -124,7 +147,12 @@ def test_approve_where_approvals_are_signed_takes_an_allowed_key_only(changeable
     assert approve(changeable, digest, "--key", str(keys / "eve")).returncode == 40
     assert approve(changeable, digest, "--key", str(keys / "ben"), operator="eve").returncode == 40
     assert confirm(changeable, digest).returncode == 40
-    done = approve(changeable, digest, "--key", str(keys / "ben"))
+    own = approve(changeable, digest, "--key", str(keys / "ben"))
+    assert own.returncode == 40
+    assert "from the account that planned it" in own.stderr
+    assert "from an account or a machine of his own" in own.stderr
+    with another_account():
+        done = approve(changeable, digest, "--key", str(keys / "ben"))
     assert done.returncode == 0, done.stderr
     assert ", signed." in done.stdout
     assert confirm(changeable, digest).returncode == 0
@@ -140,3 +168,15 @@ def test_approve_unsigned_does_not_count_once_approvals_must_be_signed(changeabl
 
     assert (refused.returncode, changeable.keys()) == (40, 5)
     assert "is not signed" in " ".join(refused.stdout.split())
+
+
+def test_approve_does_not_outlive_a_shorter_time_that_is_configured_meanwhile(changeable, configured):
+    """``[approvals] expires`` counts when the plan is applied as well."""
+    digest = changeable.plan("guarded")
+    assert approve(changeable, digest, "--expires", "1h").returncode == 0
+    configured(changeable.redis, '[approvals]\nexpires = "1s"\n')
+    time.sleep(1.1)
+    refused = confirm(changeable, digest)
+
+    assert (refused.returncode, changeable.keys()) == (40, 5)
+    assert "it expired at" in " ".join(refused.stdout.split())

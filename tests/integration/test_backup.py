@@ -17,6 +17,7 @@ import redis
 from redis_topology_fixtures import acl_user, wait_until
 from sources_fixtures import site_environment
 
+from runbooks_lib.actions.apply import apply
 from runbooks_lib.actions.backup.back_up import BackUp, proved
 from runbooks_lib.actions.backup.bgsave import Saver
 from runbooks_lib.actions.backup.choice import choose
@@ -25,7 +26,10 @@ from runbooks_lib.actions.backup.making import make_backup
 from runbooks_lib.actions.backup.manifest import read_manifest
 from runbooks_lib.actions.backup.proof import prove_file
 from runbooks_lib.actions.backup.restore import restore_into_scratch
+from runbooks_lib.actions.desk import Desk
+from runbooks_lib.actions.outcome import Result
 from runbooks_lib.actions.site import Site, WritableSite
+from runbooks_lib.change_verdict import steps_after
 from runbooks_lib.errors import MayHaveChangedError, RefusedError, SourceError
 from runbooks_lib.sources.rdb.file import check_rdb
 from runbooks_lib.sources.rdb.persistence import SaveRules, save_state, saving
@@ -343,6 +347,83 @@ def test_backup_by_replication_with_a_password_is_proved_and_the_password_stays_
     assert own.client().info("stats")["sync_full"] == 1
     assert {path.suffix for path in Path(written.data["folder"]).iterdir()} == {".rdb", ".json"}
     assert stat.S_IMODE(next(Path(written.data["folder"]).glob("*.rdb")).stat().st_mode) == 0o600
+
+
+def rewrite_during_a_foreign_save(server, keys_count):
+    """As soon as a dump waits for its fork: somebody else's save, and then every key gets another value."""
+    client = server.client(1)
+    wait_until(lambda: "wait_bgsave" in str(client.info("replication")), "no dump was asked for")
+    client.bgsave()
+    wait_until(lambda: not client.info("persistence")["rdb_bgsave_in_progress"], "the foreign save did not end")
+    client.mset({f"page:{number}": os.urandom(50) for number in range(keys_count)})
+
+
+def test_backup_by_replication_is_not_fooled_by_somebody_elses_save(redis_server, tmp_path):
+    """The server lets a dump wait for other replicas; a save in that time is not the fork that the dump is the image of."""
+    own = redis_server("--repl-diskless-sync-delay", "2", "--" + DELAY, "500")
+    fill(own)
+    somebody = threading.Thread(target=rewrite_during_a_foreign_save, args=(own, 300))
+    somebody.start()
+    environment = environment_of(own, tmp_path)
+    plan, written = backed_up(environment, method="replication")
+    somebody.join()
+    found = read_again(environment, plan, written.data)
+
+    assert found.confirmed, found.detail
+    assert "308 of 308 sampled values equal" in found.detail
+    assert own.client().info("stats")["total_forks"] == 2
+
+
+def test_backup_by_replication_of_a_server_that_writes_its_file_first_is_proved(redis_server, tmp_path):
+    """Without diskless sync the data comes when the fork is long over; what is written meanwhile is not held against it."""
+    own = redis_server("--repl-diskless-sync", "no", "--" + DELAY, "2000")
+    fill(own)
+    client = own.client(1)
+    rewritten = []
+
+    def rewrite(progress):
+        if not rewritten and client.info("persistence")["rdb_bgsave_in_progress"]:
+            rewritten.append(client.mset({f"page:{number}": b"later" for number in range(100)}))
+
+    environment = environment_of(own, tmp_path)
+    plan, written = backed_up(environment, rewrite, method="replication")
+    found = read_again(environment, plan, written.data)
+    assert rewritten
+    assert found.confirmed, found.detail
+
+
+def test_backup_behind_sentinel_is_that_of_the_primary(start_redis_sentinel, tmp_path):
+    """The primary that Sentinel names, and no more than one file."""
+    guarded = start_redis_sentinel()
+    fill(guarded.primary)
+    environment = guarded.environment(root=tmp_path)
+    plan, written = backed_up(environment)
+    found = read_again(environment, plan, written.data)
+    assert found.confirmed, found.detail
+    assert found.detail.startswith("1 file ")
+    (entry,) = read_manifest(Path(written.data["folder"]) / "manifest.json").files
+    assert entry.node.endswith(f":{guarded.primary.port}")
+
+
+@pytest.mark.parametrize("method", ["bgsave", "replication"])
+def test_backup_over_a_unix_socket_is_proved(redis_server, tmp_path, method):
+    """Both ways take the path from redis_url."""
+    own = redis_server("--repl-diskless-sync-delay", "0", "--unixsocket", "s")
+    own.client(1).set("page:1", "body")
+    environment = environment_of(own, tmp_path, redis_url=f"unix://{own.folder}/s?db=1")
+    plan, written = backed_up(environment, method=method)
+    assert plan.rests_on[f"{own.folder}/s"]["method"] == method
+    assert read_again(environment, plan, written.data).confirmed
+
+
+def test_backup_ends_with_the_command_that_opens_what_was_just_made(filled, ledger, tmp_path):
+    """The folder has its name only after the write; checked later it is named as well."""
+    environment = environment_of(filled, tmp_path, allow_auto=True)
+    done = apply(BackUp(), Desk(environment, ledger, "run-1", "anna"), confirm="auto")
+    (folder,) = (tmp_path / "backups").iterdir()
+    assert done.result is Result.APPLIED
+    assert [step.command for step in steps_after(done, "")] == [f"runbooks restore {folder}"]
+    assert read_again(environment, done.plan, {}).offers[0].command == f"runbooks restore {folder}"
 
 
 @pytest.mark.parametrize("method", ["bgsave", "replication"])

@@ -1,6 +1,7 @@
 """Deleting many keys on real servers: exactly those that match, with an exact account, however it ends."""
 
 import contextlib
+import json
 import os
 import random
 import signal
@@ -10,12 +11,13 @@ import time
 import pytest
 from action_scenes.clearing import ANSWERS, OTHERS, fill
 from actions_fixtures import environment_of
-from redis_topology_fixtures import acl_user
+from redis_topology_fixtures import acl_user, speaking_redis
 
 from runbooks_lib.actions.keys.clearing import ClearAll, ClearPattern
 from runbooks_lib.actions.keys.pattern import bounded
 from runbooks_lib.actions.site import Site, WritableSite
-from runbooks_lib.errors import MayHaveChangedError, RefusedError
+from runbooks_lib.errors import MayHaveChangedError, RefusedError, SourceError
+from runbooks_lib.records.event import plain
 from runbooks_lib.sources.keyspace import glob_match
 from runbooks_lib.sources.keyspace.names import KeyNames
 from runbooks_lib.sources.keyspace.scan import look
@@ -422,3 +424,220 @@ def test_clear_pattern_works_behind_a_sentinel(redis_sentinel):
     written, found = carried_out(ClearPattern(pattern="api:*"), redis_sentinel.environment(key_prefix="django"))
 
     assert (written.data["changed"], redis_sentinel.dbsize(), found.confirmed) == (250, 0, True)
+
+
+def test_clearing_on_a_node_of_a_cluster_is_refused_with_the_right_url(redis_cluster):
+    """It answers like a single server, and a third of the keys would be taken for all of them."""
+    redis_cluster.flush()
+    redis_cluster.fill({f"django:1:api:{number}": "x" for number in range(30)})
+    server = redis_cluster.servers[0]
+    environment = environment_of(server.url(0), key_prefix="django")
+
+    for action in (ClearPattern(pattern="api:*"), ClearAll(), ClearAll(method="flush")):
+        with pytest.raises(SourceError, match="only a part of the keys") as caught:
+            planned(action, environment)
+        assert f"rediscluster://127.0.0.1:{server.port}" in caught.value.hint
+    with contextlib.closing(WritableSite(environment, lambda told: None)) as site, pytest.raises(RefusedError):
+        ClearPattern(pattern="api:*").write(None, site)
+
+    assert redis_cluster.dbsize() == 30
+
+
+def test_clear_pattern_plan_on_a_replica_names_the_primary(redis_server, server, client):
+    """Also where nothing matches: that is no reason to say that all is well."""
+    replica = redis_server("--replicaof", "127.0.0.1", str(server.port))
+    ends = time.monotonic() + 15
+    while replica.client().info("replication")["master_link_status"] != "up" and time.monotonic() < ends:
+        time.sleep(0.05)
+
+    plan = planned(ClearPattern(pattern="api:*"), django(replica))
+
+    (guard,) = plan.failed_guards
+    assert f"127.0.0.1:{replica.port} is a replica of 127.0.0.1:{server.port}" in guard.detail
+    assert not plan.no_op
+    assert all(guard.holds for guard in planned(ClearPattern(pattern="api:*"), django(server)).guards)
+
+
+COOKIES = [f"k3y{number}session2abcdef456789abcdef" for number in range(30)]
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        ClearAll(method="flush"),
+        ClearAll(),
+        ClearPattern(pattern="django.contrib.sessions.cache*"),
+        ClearPattern(pattern="session*"),
+    ],
+    ids=str,
+)
+def test_clearing_keeps_no_name_that_lets_somebody_in(server, client, action):
+    """Whoever reads a plan, an account or the ledger must not be able to take over a session."""
+    heads = ["django:1:django.contrib.sessions.cache", "django:1:django.contrib.sessions.cached_db"]
+    heads += ["django:1:sessionid_", "django:1:api:X:session_id=", "cache_stats:django:1:session:"]
+    if action == ClearAll():
+        heads += ["shop:1:django.contrib.sessions.cache", "django:2:session:", "session:", "sessionid_", ""]
+    client.mset({f"{head}{cookie}": "a user" for head in heads for cookie in COOKIES})
+
+    plan = planned(action, django(server))
+    with contextlib.closing(WritableSite(django(server), lambda told: None)) as site:
+        written = action.write(plan, site)
+
+    kept = json.dumps([plain(plan), plain(written)])
+    assert written.data["changed"] >= 30
+    assert not [cookie for cookie in COOKIES if cookie[3:] in kept]
+    assert "session2abcdef" not in kept
+
+
+def prefixed(fake_site, server, **cache):
+    """The environment of a site that says this of its cache, with ``django`` as prefix in runbooks.toml."""
+    site = fake_site(server.port)
+    site.set(caches={"default": {"BACKEND": "django_redis.cache.RedisCache", **cache}})
+    return site.environment
+
+
+def test_clearing_under_a_prefix_that_is_not_the_sites_is_refused(server, client, fake_site):
+    """Whether nothing is found under it, or the keys of somebody else."""
+    client.mset({"shop:1:api:1": "x"})
+    environment = prefixed(fake_site, server, KEY_PREFIX="shop")
+
+    for action in (ClearPattern(pattern="api:*"), ClearAll()):
+        plan = planned(action, environment)
+        (guard,) = plan.failed_guards
+        assert guard.detail == "the site's keys begin with shop:1:, those of runbooks.toml with django:1:"
+        assert not plan.no_op
+        assert any("others have keys there: 1 key (shop:1: 1)" in note for note in plan.notes)
+
+
+def test_clearing_under_the_sites_own_prefix_holds_and_says_nothing(server, client, fake_site):
+    """Its settings were read and agree."""
+    client.set("django:1:api:1", "x")
+
+    plan = planned(ClearPattern(pattern="api:*"), prefixed(fake_site, server, KEY_PREFIX="django", VERSION=1))
+
+    assert plan.failed_guards == ()
+    assert plan.guards[0].detail == "the site's keys begin with django:1:, those of runbooks.toml with django:1:"
+    assert plan.notes == ()
+
+
+def test_clearing_while_the_site_cannot_be_asked_says_so_and_goes_on(server, client, fake_site):
+    """Its shell is as dead as its cache: the prefix in runbooks.toml was written down for that."""
+    client.set("django:1:api:1", "x")
+    site = fake_site(server.port)
+    site.misbehave(broken="no settings")
+
+    plan = planned(ClearPattern(pattern="api:*"), site.environment)
+
+    assert plan.failed_guards == ()
+    assert any(note.startswith("NOT COMPARED with the site") for note in plan.notes)
+    assert any("manage is not configured" in note for note in planned(ClearAll(), django(server)).notes)
+
+
+def test_clearing_spares_another_site_whose_prefix_begins_with_ours(server, client):
+    """KEY_PREFIX ``django:1`` beside ``django``: every key of it begins with ours."""
+    others = {b"django:1:1:api:CourseViewSet:1", b"django:1:shop:3:api:X", b"django:1:1:django.contrib.sessions.cachea"}
+    client.mset({**dict.fromkeys(others, "x"), "django:1:api:CourseViewSet:1": "x", "django:1:report:9:x": "x"})
+
+    plan = planned(ClearAll(), django(server))
+    written, found = carried_out(ClearAll(), django(server))
+
+    assert named(plan.before)["keys that match"] == "2 keys"
+    assert named(plan.spared)["keys of others"] == "3 keys: django:1:1: 2, django:1:shop:3: 1"
+    assert any("left alone, because they look like another site's: 3 keys" in note for note in plan.notes)
+    assert (written.data["changed"], written.data["spared"], found.confirmed) == (2, 3, True)
+    assert set(client.scan_iter()) == others
+
+
+def test_clear_pattern_read_back_without_the_right_to_look_counts_nothing_as_gone(server, client):
+    """MEMORY is refused: that is not "0 exist again"."""
+    many(client, 60)
+    url = acl_user(server, "blind", "~*", "+@all", "-memory").replace("/0", "/1")
+    action, environment = ClearPattern(pattern="api:*"), django(server, url=url)
+    plan = planned(action, environment)
+    with contextlib.closing(WritableSite(environment, lambda told: None)) as site:
+        written = action.write(plan, site)
+    with contextlib.closing(Site(environment)) as site:
+        gone = action.read_back(plan, site, written.data)
+        stopped = action.read_back(plan, site, {**written.data, "complete": False})
+        many(client, 60)
+        back = action.read_back(plan, site, written.data)
+
+    assert "0 of 0 looked at; not answered for 60" in named(gone.evidence)["deleted names that exist again"]
+    assert (gone.confirmed, stopped.confirmed, back.confirmed) == (True, None, False)
+
+
+def test_clear_pattern_whose_keys_visitors_bring_back_at_once_is_confirmed(server, client):
+    """Each of them after a lookup that found nothing, as a site does it; as many put back without one are not."""
+    many(client, 60)
+    action, environment = ClearPattern(pattern="api:*"), django(server)
+    plan = planned(action, environment)
+    with contextlib.closing(WritableSite(environment, lambda told: None)) as site:
+        written = action.write(plan, site)
+
+    with contextlib.closing(Site(environment)) as site:
+        many(client, 60)
+        copied = action.read_back(plan, site, written.data)
+        client.flushdb()
+        for number in range(60):
+            client.get(f"django:1:api:CourseViewSet:{number}")
+        many(client, 60)
+        visited = action.read_back(plan, site, written.data)
+
+    assert (copied.confirmed, visited.confirmed) == (False, True)
+    assert "only 0 lookups missed" in copied.detail
+    assert "60 are there again, written anew: 60 lookups have missed" in visited.detail
+
+
+def test_clear_pattern_of_one_popular_key_that_is_back_at_once_is_confirmed(server, client):
+    """Too few to tell, and the sentence says so."""
+    client.set("django:1:api:Popular:1", "x")
+    action, environment = ClearPattern(pattern="api:Popular:*"), django(server)
+    plan = planned(action, environment)
+    with contextlib.closing(WritableSite(environment, lambda told: None)) as site:
+        written = action.write(plan, site)
+    client.set("django:1:api:Popular:1", "x")
+
+    with contextlib.closing(Site(environment)) as site:
+        found = action.read_back(plan, site, written.data)
+
+    assert found.confirmed is True
+    assert "1 there again: too few to tell" in found.detail
+
+
+def test_look_counts_a_name_that_the_server_gives_twice_once(tcp_server):
+    """SCAN does that while it resizes its table."""
+    pages = {
+        "SCAN 0": ["7", ["django:1:api:a", "django:1:api:b", "django:1:api:a"]],
+        "SCAN 7": ["0", ["django:1:api:b"]],
+    }
+
+    def answer(command):
+        if command.startswith("MEMORY USAGE"):
+            return 50
+        return pages.get(command[:6], "OK")
+
+    pattern = bounded("api:*", KeyNames(b"django:1:"))
+    environment = environment_of(f"redis://127.0.0.1:{tcp_server(speaking_redis(answer)).port}/0")
+    with open_nodes(environment) as nodes:
+        found = look(nodes, pattern.names, glob_match.compiled(pattern.match))
+
+    assert (found.matched_count, found.looked_at_count, sorted(found.sample)) == (
+        2,
+        2,
+        [b"django:1:api:a", b"django:1:api:b"],
+    )
+
+
+def test_flush_whose_size_is_not_told_does_not_say_that_it_was_nothing(server, client):
+    """DBSIZE is refused: that is neither "0 keys flushed" nor "none is left"."""
+    many(client, 20)
+    url = acl_user(server, "sizeless", "~*", "+@all", "-dbsize").replace("/0", "/1")
+    environment = django(server, url=url)
+    with contextlib.closing(WritableSite(environment, lambda told: None)) as site:
+        written = ClearAll(method="flush").write(None, site)
+
+    with contextlib.closing(Site(environment)) as site, pytest.raises(SourceError):
+        ClearAll(method="flush").read_back(None, site, written.data)
+
+    assert written.account[0].value == "how many keys it held was not told"
+    assert client.dbsize() == 0

@@ -52,7 +52,7 @@ def test_cli_triage_with_redis_down_is_severity_one_once_it_has_lasted(at_sandbo
         r"FAIL · severity 1 · sandbox · \S+ · cache down, no hit for [\d.]+ s: the site does not reach Redis",
         done.stdout,
     )
-    assert "disable_cache_feature" in done.stdout
+    assert "runbooks run incident_response --environment sandbox -p step=respond" in done.stdout
 
 
 def test_cli_triage_without_prometheus_falls_back_to_two_scrapes_and_says_so(at_sandbox):

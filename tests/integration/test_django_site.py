@@ -105,6 +105,10 @@ def test_call_all_reads_in_one_start(manage):
     assert answers["caches"]["default"]["KEY_PREFIX"] == "django"
     assert answers["caches"]["default"]["LOCATION"][0].startswith("redis://127.0.0.1:")
     assert answers["sessions"]["engine"]
+    identity = answers["identity"]
+    assert identity["settings"]
+    assert identity["databases"]["default"]["ENGINE"].startswith("django.db.backends.")
+    assert identity["caches"]["default"]["LOCATION"] == answers["caches"]["default"]["LOCATION"]
 
 
 def test_call_while_redis_is_down_still_gives_the_flags(manage):

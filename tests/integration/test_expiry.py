@@ -5,9 +5,12 @@ import contextlib
 import pytest
 from action_scenes.expiry import EXPIRING, LASTING, SHORT_SECONDS, fill
 from actions_fixtures import environment_of
+from redis_topology_fixtures import acl_user
 
 from runbooks_lib.actions.keys.expiry import ExpireKeys, expiring
 from runbooks_lib.actions.site import Site, WritableSite
+from runbooks_lib.errors import SourceError
+from runbooks_lib.model import Kind
 
 ACTION = ExpireKeys(pattern="api:CourseViewSet:*", ttl_seconds=900)
 
@@ -144,3 +147,38 @@ def test_expire_keys_works_on_every_primary_of_a_cluster(redis_cluster):
 
     assert (written.data["changed"], found.confirmed) == (60, True)
     assert all(redis_cluster.client_for(name).ttl(name) > 800 for name in names)
+
+
+def test_expire_keys_without_the_right_to_ask_for_a_ttl_is_not_nothing_to_do(server, client):
+    """An error is not "has a TTL": neither before nor after."""
+    url = acl_user(server, "blind", "~*", "+@all", "-pttl").replace("/0", "/1")
+    environment = environment_of(url, key_prefix="django")
+
+    with pytest.raises(SourceError, match="which keys have a TTL is not known") as caught:
+        planned(ACTION, environment)
+    with contextlib.closing(Site(environment)) as site, pytest.raises(SourceError):
+        ACTION.read_back(None, site, {"changed": 1, "sample": ["django:1:api:CourseViewSet:1"]})
+
+    assert caught.value.kind is Kind.DENIED
+
+
+def test_expire_keys_counts_keys_that_it_may_not_ask_for_apart(server, client):
+    """The user may see half of the names only."""
+    url = acl_user(server, "half", "~django:1:api:CourseViewSet:short:*", "+@all").replace("/0", "/1")
+
+    plan = planned(ACTION, environment_of(url, key_prefix="django"))
+
+    before = {line.name: line.value for line in plan.before}
+    assert "not answered for 30" in before["of these without a TTL"]
+    assert not plan.no_op
+
+
+def test_expire_keys_under_a_prefix_that_is_not_the_sites_is_refused(server, client, fake_site):
+    """The same guard as for a deletion; that nothing is found there is not "so already"."""
+    site = fake_site(server.port)
+    site.set(caches={"default": {"KEY_PREFIX": "shop"}})
+
+    plan = planned(ExpireKeys(pattern="pages:*", ttl_seconds=900), site.environment)
+
+    assert [guard.name for guard in plan.failed_guards] == ["key_prefix and key_version are the site's own"]
+    assert not plan.no_op

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import msgspec
 import pytest
 from fake_site.place import FakeSite
 
@@ -162,6 +166,95 @@ def test_flag_in_the_cache_without_expiry_goes_with_cache_clear(fake_site, scene
 
 
 @pytest.mark.parametrize(
+    ("asks", "said"),
+    [
+        ('"auth_user"', "no SQL table that is named like flags, but auth_user"),
+        ('"flag_cache"', "no SQL table that is named like flags, but flag_cache (a cache)"),
+    ],
+    ids=["of users", "of a cache"],
+)
+def test_flag_kept_in_the_cache_of_a_site_that_asks_some_table_is_not_believed_to_last(
+    fake_site, done, scene_redis, asks, said
+):
+    """A table is asked for users, or is Django's DatabaseCache; the flags lie in Redis for a minute."""
+    scene_redis.client().flushdb()
+    site = fake_site(scene_redis.port)
+    database_cache = {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "flag_cache"}
+    site.set(caches={"flags": database_cache}, behaviour={"in_redis": 60, "asks": [asks]}, served={CACHE: 0})
+
+    unknown = done(DisableFeature(feature=CACHE), site)
+    accepted = done(DisableFeature(feature=CACHE, accept_volatile=True), site)
+    found = DisableFeature(feature="ADAPTIVE_TTL").plan(Site(site.environment))
+
+    assert unknown.result is Result.REFUSED
+    assert said in unknown.detail
+    assert "accept_volatile" in unknown.hint
+    assert accepted.result is Result.APPLIED, accepted.detail
+    assert "kept in Redis: 'django:1:feature_flag:ENHANCED_CACHE'" in found.failed_guards[0].detail
+
+
+def test_flag_in_a_table_that_looks_like_flags_is_set_without_redis(fake_site, done):
+    """With a schema before its name and other tables beside it; Redis is dead."""
+    site = fake_site()
+    site.misbehave(asks=['"auth_user"', '"public"."rollout_featureflag"'])
+
+    outcome = done(DisableFeature(feature=CACHE), site)
+
+    assert outcome.result is Result.APPLIED, outcome.detail
+    assert "kept in SQL: rollout_featureflag" in outcome.plan.guards[1].detail
+
+
+@pytest.mark.parametrize(("percentage", "decimals"), [(12.5, False), (0.4, True)])
+def test_percentage_with_a_fraction_is_shown_exactly_and_cannot_be_put_back(fake_site, done, percentage, decimals):
+    """``set_percentage`` takes whole numbers: an undo that set 12 in place of 12.5 would be a lie."""
+    site = fake_site()
+    site.set_flag(CACHE, "gradual", percentage)
+    site.misbehave(decimals=decimals)
+
+    outcome = done(DisableFeature(feature=CACHE), site)
+
+    assert outcome.result is Result.APPLIED, outcome.detail
+    assert f"gradual, {percentage} %" in outcome.plan.before[0].value
+    assert outcome.plan.blast_radius[0].value == f"{percentage} % → 0 %"
+    assert outcome.undo is None
+    assert f"ENHANCED_CACHE (gradual, {percentage} %); set_percentage takes whole numbers" in outcome.plan.irreversible
+
+
+def test_set_of_which_one_percentage_has_a_fraction_cannot_be_put_back(fake_site):
+    """One flag that cannot be put back is enough; the text names it and its exact percentage."""
+    site = fake_site()
+    site.set_flag(CACHE, "gradual", 12.5)
+
+    plan = RollBackFeatures().plan(Site(site.environment))
+
+    assert plan.undo is None
+    assert "brings back ENHANCED_CACHE (gradual, 12.5 %); " in plan.irreversible
+
+
+def test_write_to_a_site_whose_copy_time_is_a_duration_is_done_and_waited_for(fake_site, done):
+    """``FEATURE_FLAG_CACHE_SECONDS = timedelta(…)`` is no JSON, and must not make an unclear write of a good one."""
+    site = fake_site()
+    site.set(copy_seconds=0.3, behaviour={"copy_as_duration": True})
+
+    outcome = done(DisableFeature(feature=CACHE), site)
+
+    assert outcome.result is Result.APPLIED, outcome.detail
+    assert "read again after 300 ms" in account(outcome)
+
+
+def test_write_whose_flags_cannot_be_read_any_more_changes_nothing_and_says_so(fake_site, done):
+    """All reading comes before the first write, so its failure is a refusal."""
+    site = fake_site()
+    site.misbehave(unread=True)
+
+    outcome = done(DisableFeature(feature=CACHE), site)
+
+    assert outcome.result is Result.REFUSED
+    assert "RuntimeError: cannot read; nothing was written" in outcome.detail
+    assert site.flags[CACHE]["strategy"] == "on"
+
+
+@pytest.mark.parametrize(
     ("action", "health", "result"),
     [
         (DisableFeature(feature=CACHE), {"status": "down"}, Result.APPLIED),
@@ -182,6 +275,7 @@ def test_flag_while_the_site_is_down_may_be_taken_away_but_not_given(fake_site, 
 
     assert outcome.result is result, outcome.detail
     assert outcome.result is not Result.REFUSED or "the cache is not down" in outcome.detail
+    assert health != {"status": "down"} or result is Result.APPLIED or "run triage --environment test" in outcome.hint
 
 
 @pytest.mark.parametrize("lacks", [[], ["set_strategy"]])
@@ -313,3 +407,96 @@ def test_site_that_cannot_start_is_a_plan_that_could_not_be_made(fake_site, done
 
     assert outcome.result is Result.UNREAD
     assert "SITE_SECRET_KEY" in outcome.detail
+
+
+ELSEWHERE = {"default": {"LOCATION": "redis://:s3cr3t@other:6379/1"}}
+
+
+@pytest.mark.parametrize("what", ["settings module", "cache"])
+def test_flags_of_a_site_that_says_it_is_another_one_are_not_set(fake_site, done, monkeypatch, what):
+    """The operator's own variables reach the site's shell; what it makes of them is bound, and read where flags are."""
+    site = fake_site()
+    monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "site.production")
+    plan = done(DisableFeature(feature=CACHE), site, confirm="").plan
+    if what == "cache":
+        site.set(caches=ELSEWHERE)
+    else:
+        monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "site.staging")
+    outcome = done(DisableFeature(feature=CACHE), site, confirm=plan.digest)
+
+    assert outcome.result is Result.REFUSED
+    assert f"site.{'caches' if what == 'cache' else 'settings'} leads elsewhere" in outcome.detail
+    assert site.flags[CACHE]["strategy"] == "on"
+    assert site.starts == 2
+
+
+def test_flags_plan_says_which_site_answers_and_notes_another_redis(fake_site, done, ledger):
+    """A person can compare; a password in the site's settings is in neither plan nor ledger."""
+    site = fake_site()
+    site.set(caches=ELSEWHERE)
+    notes = " ".join(done(DisableFeature(feature=CACHE), site, confirm="").plan.notes)
+
+    assert "the site's cache is other:6379/1, and redis_url here is 127.0.0.1:1/1" in notes
+    assert all("s3cr3t" not in event.payload_json for event in ledger.events())
+    site.set(caches={"default": {"LOCATION": "redis://localhost:1/1"}})
+    assert "and redis_url here is" not in " ".join(done(DisableFeature(feature=CACHE), site, confirm="").plan.notes)
+
+
+@pytest.fixture
+def idle_process():
+    """A web process that has served nobody since the change: its metric shows what it served last."""
+
+    class Page(BaseHTTPRequestHandler):
+        def do_GET(self):
+            body = f'feature_flag_percentage{{feature="{CACHE}"}} 50\n'.encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "text/plain; version=0.0.4")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            """Quiet."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Page)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/metrics"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_disable_feature_says_which_process_does_not_serve_it_yet_and_until_when_that_is_normal(
+    fake_site, ledger, idle_process
+):
+    """Else "off" and "50 %" stand side by side without a word."""
+    site = fake_site()
+    environment = msgspec.structs.replace(site.environment, metrics_urls=(idle_process,))
+
+    outcome = apply(DisableFeature(feature=CACHE), Desk(environment, ledger, "run", "anna"), confirm="auto")
+
+    assert outcome.result is Result.APPLIED, outcome.detail
+    assert re.search(
+        r"not serving it yet: process \d \(ENHANCED_CACHE 50 %\): .*; normal until each has used the flag again "
+        r"after \d\d:\d\d:\d\dZ",
+        account(outcome),
+    ), account(outcome)
+
+
+def test_disable_feature_that_is_served_everywhere_says_nothing_of_processes(fake_site, done):
+    """Nothing to explain."""
+    assert "not serving it yet" not in account(done(DisableFeature(feature=CACHE), fake_site()))
+
+
+def test_roll_back_says_which_features_stay_on(fake_site, done):
+    """The guide lists three; the title and the result do not promise more."""
+    site = fake_site()
+    plan = RollBackFeatures().plan(Site(site.environment))
+    outcome = done(RollBackFeatures(), site)
+    on = sorted(name for name, flag in site.flags.items() if flag["strategy"] != "off")
+
+    assert plan.title == "switch off the three features that the guide lists"
+    assert on
+    assert [name for name in on if f"{name} (" not in outcome.detail or f"{name} (" not in plan.notes[-1]] == []
+    assert "ENHANCED_CACHE (" not in outcome.detail

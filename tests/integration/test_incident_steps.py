@@ -1,5 +1,7 @@
 """The steps of an incident on a real ledger: each is written once, however often its notebook is run."""
 
+from dataclasses import replace
+
 import pytest
 from builders import NO_PROMETHEUS, NO_REDIS, NO_WEB, NOW, situation
 
@@ -64,7 +66,19 @@ def test_incident_steps_twice_write_each_once_and_end_closed(runbook):
     assert closed.incident.summary == "blocked it"
     assert "Closed: 2" in show_summary(closed).text
     late = step(runbook, measured(None), "close", note="blocked it")
-    assert late.problem == "no incident is open here"
+    assert late.problem == "nothing was closed: no incident is open here"
+    healthy = replace(measured(None).verdict, status=Status.OK, headline="all 13 checks pass", findings=())
+    verdict = judge_incident(runbook, IncidentState(healthy, None), late, ())
+    assert verdict.headline == "nothing was closed: no incident is open here"
+
+
+def test_incident_response_at_severity_two_says_that_there_was_nothing_to_do(runbook):
+    """The guide changes nothing at once there, which must not read like a change."""
+    record = step(runbook, measured(2, LOW), "respond")
+    verdict = judge_incident(runbook, measured(2, LOW), record, ())
+
+    assert verdict.headline.startswith(f"opened {record.incident.id}; severity 2: the guide changes nothing at once")
+    assert "there was nothing to do" in verdict.headline
 
 
 def test_incident_that_nobody_measures_is_opened_only_with_a_severity(runbook):

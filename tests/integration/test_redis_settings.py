@@ -1,5 +1,7 @@
 """Tuning Redis on real servers: what it would do, what it did, and how it is put back."""
 
+import contextlib
+
 import pytest
 from action_scenes.redis_settings import BEFORE, WANTED, tune_redis
 from actions_fixtures import environment_of
@@ -10,10 +12,13 @@ from runbooks_lib.actions.desk import Desk
 from runbooks_lib.actions.outcome import Result
 from runbooks_lib.actions.redis_settings import TuneRedis
 from runbooks_lib.actions.registry import make_action
+from runbooks_lib.actions.site import Site, WritableSite
+from runbooks_lib.errors import RefusedError
 from runbooks_lib.sources.redis.nodes import open_nodes
 from runbooks_lib.sources.redis.settings import redis_settings
 
 MIB = 1024 * 1024
+ONLY_LIMIT = {"policy": "", "timeout_seconds": -1, "tcp_keepalive_seconds": -1}
 
 
 @pytest.fixture(scope="module")
@@ -123,13 +128,106 @@ def test_tune_redis_in_the_file_writes_it_and_until_restart_does_not(redis_serve
     file = tmp_path / "redis.conf"
     file.write_text('save ""\nmaxmemory 128mb\n')
     server = redis_server(configuration=file)
-    only = {"policy": "", "timeout_seconds": -1, "tcp_keepalive_seconds": -1}
-    _, running = go(TuneRedis(maxmemory="64mb", **only), environment_of(server.url()))
+    _, running = go(TuneRedis(maxmemory="64mb", **ONLY_LIMIT), environment_of(server.url()))
     assert running.result is Result.APPLIED
     assert "maxmemory 128mb" in file.read_text()
-    _, kept = go(TuneRedis(maxmemory="64mb", keep="in the file", **only), environment_of(server.url()))
+    _, kept = go(TuneRedis(maxmemory="64mb", keep="in the file", **ONLY_LIMIT), environment_of(server.url()))
     assert kept.result is Result.APPLIED
     assert "maxmemory 64mb" in file.read_text()
+    assert [item.value for item in kept.account if item.source == "CONFIG REWRITE"] == ["written"]
+
+
+@pytest.fixture
+def filed(redis_server, tmp_path):
+    """A server with a configuration file, and a plan to set its limit in that file."""
+    file = tmp_path / "redis.conf"
+    file.write_text('save ""\nmaxmemory 128mb\n')
+    server = redis_server(configuration=file)
+    action = TuneRedis(maxmemory="64mb", keep="in the file", **ONLY_LIMIT)
+    with contextlib.closing(Site(environment_of(server.url()))) as site:
+        return server, file, action, action.plan(site)
+
+
+def read_again(action, plan, server, written):
+    """What the read-back says of this server, on new connections."""
+    with contextlib.closing(Site(environment_of(server.url()))) as site:
+        return action.read_back(plan, site, written)
+
+
+def test_tune_redis_killed_before_the_file_was_written_is_not_confirmed(filed):
+    """CONFIG SET came through and CONFIG REWRITE did not: only the file tells, and where it is not seen nobody does."""
+    server, file, action, plan = filed
+    server.client().config_set("maxmemory", "64mb")
+    untouched = read_again(action, plan, server, {})
+    file.rename(file.with_name("elsewhere"))
+    unseen = read_again(action, plan, server, {})
+    told = read_again(action, plan, server, {"set": {}, "kept": [next(iter(plan.rests_on))]})
+    file.with_name("elsewhere").rename(file)
+    server.client().config_rewrite()
+    written = read_again(action, plan, server, {})
+
+    assert untouched.confirmed is False
+    assert f"until its next restart: {file} holds maxmemory 128mb" in untouched.detail
+    assert unseen.confirmed is None
+    assert "is not known" in unseen.detail
+    assert told.confirmed is True
+    assert written.confirmed is True
+
+
+def test_tune_redis_into_a_file_that_includes_another_says_that_it_cannot_tell(filed):
+    """What stands before an include may be overruled by it."""
+    server, file, action, plan = filed
+    server.client().config_set("maxmemory", "64mb")
+    file.write_text("MAXMEMORY 64mb\ninclude /etc/redis/more.conf\n")
+    before = read_again(action, plan, server, {})
+    file.write_text('include /etc/redis/more.conf\nmaxmemory "67108864"\n')
+    after = read_again(action, plan, server, {})
+    assert before.confirmed is None
+    assert "includes other files" in before.detail
+    assert after.confirmed is True
+
+
+def test_tune_redis_whose_file_cannot_be_written_says_what_was_set_and_what_was_not(filed, go):
+    """The rewrite is a step of its own in the account: it failed, and the setting stands until the restart."""
+    server, file, action, _ = filed
+    file.unlink()
+    file.mkdir()
+    _, done = go(action, environment_of(server.url()))
+    assert done.result is Result.STOPPED
+    assert [(item.name.split(" on ")[0], item.source) for item in done.account[:1]] == [("maxmemory", "CONFIG SET")]
+    assert not any(item.source == "CONFIG REWRITE" for item in done.account)
+    assert server.client().config_get("maxmemory")["maxmemory"] == str(64 * MIB)
+
+
+def test_tune_redis_after_a_failover_is_confirmed_only_if_the_new_primary_holds_it_too(redis_server, scene, go):
+    """A replica has settings of its own: a primary that was not in the plan is compared like any other."""
+    planned, done = go(scene.action, scene.environment)
+    written = {"set": {next(iter(planned.plan.rests_on)): WANTED}, "kept": [], "stopped": ""}
+    other = redis_server()
+    fresh = read_again(scene.action, planned.plan, other, written)
+    for name, value in WANTED.items():
+        other.client().config_set(name, value)
+    alike = read_again(scene.action, planned.plan, other, written)
+
+    assert done.result is Result.APPLIED
+    assert fresh.confirmed is False
+    assert "which was no primary when this was planned" in fresh.detail
+    assert alike.confirmed is True
+    early = read_again(scene.action, planned.plan, other, {**written, "stopped": "the second one refused"})
+    assert early.confirmed is False
+    assert "is no primary any more" in early.detail
+
+
+def test_tune_redis_on_a_primary_that_was_not_planned_is_refused_before_anything_is_set(redis_server, scene):
+    """A failover between the plan and the write: nobody has seen what it would do there."""
+    with contextlib.closing(Site(scene.environment)) as site:
+        plan = scene.action.plan(site)
+    other = redis_server()
+    before = values(other.client())
+    with contextlib.closing(WritableSite(environment_of(other.url()), lambda progress: None)) as site:  # noqa: SIM117
+        with pytest.raises(RefusedError, match="was no primary when this was planned"):
+            scene.action.write(plan, site)
+    assert values(other.client()) == before
 
 
 def test_tune_redis_for_a_user_without_config_set_is_refused_and_says_what_to_do(server, scene, go):
@@ -199,6 +297,15 @@ def test_tune_redis_half_applied_over_a_cluster_says_exactly_what_was_set_where(
     assert f"timeout on 127.0.0.1:{redis_cluster.servers[0].port}" in [item.name for item in done.account]
     assert str(redis_cluster.servers[1].port) in done.detail
     assert done.undo.parameters["timeout_seconds"] == 0
+
+
+def test_redis_settings_counts_the_keys_of_every_database_that_there_is(redis_server):
+    """A server may have more than sixteen of them."""
+    server = redis_server("--databases", "64")
+    server.client(40).mset({f"k{number}": "x" for number in range(100)})
+    with open_nodes(environment_of(server.url())) as nodes:
+        (node,) = redis_settings(nodes).nodes
+    assert (node.keys_count, node.without_ttl_count) == (100, 100)
 
 
 def test_redis_settings_counts_idle_clients_and_keys_of_all_databases(server, scene):

@@ -45,6 +45,12 @@ def failure(url):
 # --- cluster -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module")
+def redis_cluster(start_redis_cluster):
+    """A cluster of this module's own: slots are moved here, and a primary is lost."""
+    return start_redis_cluster()
+
+
 @pytest.fixture
 def cluster(redis_cluster):
     """The shared cluster, empty."""

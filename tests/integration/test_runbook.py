@@ -212,7 +212,7 @@ CHANGE_OPEN = (
 )
 CHANGE_APPLY = (
     "action = make_action('clear_pattern', {'pattern': pattern})\n"
-    "outcome = runbook.apply(action, confirm=confirm, reason=reason)\nshow_outcome(outcome)"
+    "outcome = runbook.apply(action, confirm=confirm, reason=reason)\nshow_outcome(outcome, secrets=runbook.environment.secrets)"
 )
 CHANGE_CLOSE = "verdict = judge_change(runbook, outcome)\nrunbook.close(verdict)\nshow_closing(verdict, runbook.report)"
 

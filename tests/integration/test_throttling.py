@@ -1,7 +1,5 @@
 """Resetting the throttle of one client, on real servers: exactly his counters, whoever he claims to be."""
 
-import time
-
 import pytest
 from action_scenes.throttling import CLIENT, COUNTER, OTHER, reset_throttle
 from actions_fixtures import environment_of
@@ -10,8 +8,9 @@ from redis_topology_fixtures import acl_user
 from runbooks_lib.actions.apply import apply
 from runbooks_lib.actions.desk import Desk
 from runbooks_lib.actions.outcome import Result
-from runbooks_lib.actions.site import Site
+from runbooks_lib.actions.site import WritableSite
 from runbooks_lib.actions.throttling import ResetThrottle
+from runbooks_lib.errors import RefusedError
 from runbooks_lib.sources.redis.cache import ScanBudget
 from runbooks_lib.sources.redis.nodes import open_nodes
 from runbooks_lib.sources.redis.throttle_counters import throttle_counters
@@ -146,16 +145,99 @@ def test_reset_throttle_read_back_tells_a_new_window_from_the_old_one(scene, ser
     """A client that goes on asking has a counter again at once; one that was put back is the old one."""
     desk = Desk(scene.environment, ledger, "run-1", "anna")
     plan = apply(scene.action, desk).plan
-    site = Site(scene.environment)
-    ended = {"removed": {COUNTER: time.time() + 1800}}
-    server.client().set(COUNTER, 1, ex=3600)
-    assert scene.action.read_back(plan, site, ended).confirmed is True
-    server.client().set(COUNTER, 100, ex=1800)
-    assert scene.action.read_back(plan, site, ended).confirmed is False
+    redis, site = server.client(), WritableSite(scene.environment, print)
+    written = scene.action.write(plan, site).data
+    redis.set(COUNTER, 1, ex=3600)
+    assert scene.action.read_back(plan, site, written).confirmed is True
+    scene.reset()
+    assert scene.action.read_back(plan, site, written).confirmed is False
     assert scene.action.read_back(plan, site, {}).confirmed is None
-    server.client().delete(COUNTER)
+    assert scene.action.read_back(plan, site, {"removed": {COUNTER: None}}).confirmed is None
+    redis.delete(COUNTER)
     assert scene.action.read_back(plan, site, {}).confirmed is True
     site.close()
+
+
+def test_reset_throttle_read_back_of_a_window_whose_end_moves_with_each_request(server, ledger):
+    """REST framework's own list: a request right before the reset, another right after it, both with a fresh TTL."""
+    redis, key = server.client(), f"django:1:throttle_anon_{CLIENT}"
+    redis.flushdb()
+    redis.set(key, b"t" * 900, ex=3600)
+    action = ResetThrottle(client=CLIENT)
+    environment = environment_of(server.url(), key_prefix="django")
+    plan = apply(action, Desk(environment, ledger, "run-1", "anna")).plan
+    site = WritableSite(environment, print)
+    written = action.write(plan, site).data
+
+    redis.set(key, b"t" * 9, ex=3600)
+    anew = action.read_back(plan, site, written)
+    redis.set(key, b"t" * 909, ex=3660)
+    put_back = action.read_back(plan, site, written)
+    site.close()
+
+    assert anew.confirmed is True, anew.detail
+    assert put_back.confirmed is None
+    assert "a list of 909 bytes, as many as before (a list of 900 bytes)" in put_back.detail
+
+
+def test_reset_throttle_of_a_site_that_cannot_be_asked_uses_the_version_of_the_configuration(server, go):
+    """The counter of version 1 is another site's, or an old one."""
+    redis = server.client()
+    redis.flushdb()
+    redis.mset({f"django:1:throttle:anon:{CLIENT}": 100, f"django:2:throttle:anon:{CLIENT}": 100})
+    planned, done = go(ResetThrottle(client=CLIENT), environment_of(server.url(), key_prefix="django", key_version=2))
+
+    assert done.result is Result.APPLIED, done.detail
+    assert redis.keys() == [COUNTER.encode()]
+    assert "keys that begin with django:2: and the guide's rates are assumed" in planned.plan.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("theirs", "holds"),
+    [
+        ({"KEY_PREFIX": "django", "VERSION": 1}, True),
+        ({"KEY_PREFIX": "django"}, True),
+        ({"KEY_PREFIX": "shop", "VERSION": 1}, False),
+        ({"KEY_PREFIX": "django", "VERSION": 2}, False),
+        ({"KEY_PREFIX": "django", "KEY_FUNCTION": "shop.keys.make"}, None),
+    ],
+)
+def test_reset_throttle_of_a_site_with_other_keys_is_refused(server, fake_site, go, theirs, holds):
+    """What the site says of its keys must be what runbooks.toml says."""
+    redis = server.client()
+    redis.flushdb()
+    redis.set(COUNTER, 50)
+    site = fake_site(server.port)
+    site.set(caches={"default": theirs})
+
+    planned, done = go(ResetThrottle(client=CLIENT), site.environment)
+
+    assert planned.plan.guards[0].holds is holds
+    assert done.result is (Result.APPLIED if holds else Result.REFUSED), done.detail
+    assert redis.exists(COUNTER) == (0 if holds else 1)
+    assert evidence(planned.plan.before)["anon counter"].startswith("50 of 50 requests")
+
+
+def test_reset_throttle_whose_server_is_gone_before_the_first_command_is_refused(scene):
+    """Nothing was sent, so nothing changed."""
+    plan = scene.action.plan(WritableSite(scene.environment, print))
+    gone = WritableSite(environment_of("redis://127.0.0.1:1/1", key_prefix="django"), print)
+
+    with pytest.raises(RefusedError, match="no counter was removed"):
+        scene.action.write(plan, gone)
+
+
+def test_reset_throttle_says_what_its_looking_added_to_the_keyspace_hits(scene, server, ledger):
+    """To the last one: the hit rate of a quiet server is read from these numbers."""
+    redis = server.client()
+    redis.mset({f"django:1:throttle:anon:10.0.0.{number}": 1 for number in range(7)})
+    redis.config_resetstat()
+
+    plan = apply(scene.action, Desk(scene.environment, ledger, "run-1", "anna")).plan
+
+    stats = redis.info("stats")
+    added = stats["keyspace_hits"] + stats["keyspace_misses"]
+    assert f"looking at the counters added {added} to keyspace_hits and keyspace_misses" in plan.notes
 
 
 def test_reset_throttle_on_a_cluster_asks_the_primary_that_holds_the_counter(redis_cluster, go):

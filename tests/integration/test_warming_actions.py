@@ -73,7 +73,7 @@ def test_trigger_warming_hands_it_to_the_worker_and_tells_what_it_stored(redis, 
     outcome = done(TriggerWarming(strategy="startup", wait_seconds=5))
 
     assert outcome.result is Result.APPLIED, outcome.detail
-    assert "stored 12 values in 1.5 s" in outcome.detail
+    assert "stored 12 values in 400 ms" in outcome.detail
     assert site.read()["queued"] == [["warm_cache", "startup", "--queue"]]
     assert {entry.name: entry.value for entry in outcome.plan.blast_radius}["values of a usual run"] == "50"
 
@@ -81,17 +81,13 @@ def test_trigger_warming_hands_it_to_the_worker_and_tells_what_it_stored(redis, 
 @pytest.mark.parametrize(
     ("run", "said"),
     [
-        (
-            {"items": 0, "seconds": 0.012},
-            "suspicious: the startup run says that it succeeded, at once and with 0 values",
-        ),
         ({"items": 3, "seconds": 2.0, "failures": 1}, "the startup run failed"),
         (None, "no new startup run: does a task worker run"),
     ],
-    ids=["empty", "failed", "no worker"],
+    ids=["failed", "no worker"],
 )
 def test_trigger_warming_run_that_did_no_work_is_not_called_done(redis, site, done, run, said):
-    """A stranded lock turns every run into a success of 20 ms; a queue without a worker says nothing at all."""
+    """A run that failed, and a queue without a worker, which says nothing at all."""
     site.set(warming_run=run)
 
     outcome = done(TriggerWarming(strategy="startup", wait_seconds=1))
@@ -99,6 +95,81 @@ def test_trigger_warming_run_that_did_no_work_is_not_called_done(redis, site, do
     assert outcome.result is Result.MAY_HAVE_CHANGED
     assert said in outcome.detail
     assert redis.hget(KEY, "startup_tasks") == (b"1" if run else None)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "seconds", "said", "unsaid"),
+    [
+        ("scheduled", 0.012, "at once and with 0 values stored. On a quiet site nothing is asked for", "\0"),
+        ("startup", 0.012, "Suspicious: a run also looks so when a stranded lock", "quiet"),
+        ("scheduled", 1.2, "after 1.2 s and with 0 values stored", "Suspicious"),
+    ],
+)
+@pytest.mark.usefixtures("redis")
+def test_trigger_warming_run_that_stored_nothing_is_done_and_said_loudly(site, done, strategy, seconds, said, unsaid):
+    """A scheduled run on a quiet site warms nothing; a stranded lock turns every run into a success of 20 ms."""
+    site.set(warming_run={"items": 0, "seconds": seconds})
+
+    outcome = done(TriggerWarming(strategy=strategy, wait_seconds=1))
+
+    assert (outcome.result, outcome.exit_code) == (Result.APPLIED, 0), outcome.detail
+    assert outcome.detail.startswith("NOTHING was warmed")
+    assert said in outcome.detail
+    assert unsaid not in outcome.detail
+    assert [step.command for step in outcome.offers] == ["runbooks run cache_warming --environment test"]
+
+
+@pytest.mark.parametrize("earlier", [None, time.time() + 20], ids=["the first run ever", "before the clock was set"])
+def test_trigger_warming_on_a_site_whose_clock_is_behind_is_found(redis, site, done, earlier):
+    """What the site wrote before and after is compared; our clock, and which of them is later, do not matter."""
+    if earlier is not None:
+        redis.hset(KEY, mapping=statistics("startup", last_run=earlier))
+    site.set(warming_run={"items": 12, "seconds": 0.4, "clock_behind": 30})
+
+    outcome = done(TriggerWarming(strategy="startup", wait_seconds=1))
+
+    assert outcome.result is Result.APPLIED, outcome.detail
+    assert "stored 12 values" in outcome.detail
+
+
+@pytest.mark.parametrize(
+    ("run", "lock", "said"),
+    [
+        ({"items": 24, "seconds": 0.8, "runs": 2}, False, "2 runs ended meanwhile: these are their numbers together"),
+        ({"items": 12, "seconds": 90.0}, False, "It took longer than since it was asked for: it may have been another"),
+        ({"items": 12, "seconds": 0.4}, True, "The lock is held again: it may have been another run"),
+        ({"items": 12, "seconds": 0.4}, False, ""),
+    ],
+    ids=["two", "begun before", "another at work", "ours"],
+)
+def test_trigger_warming_says_when_another_run_may_have_been_taken_for_it(redis, site, run, lock, said):
+    """The statistics carry no name of a run."""
+    site.set(warming_run=run)
+    action = TriggerWarming(strategy="startup", wait_seconds=1)
+    plan = action.plan(Site(site.environment))
+
+    written = action.write(plan, WritableSite(site.environment, lambda _: None))
+    if lock:
+        redis.set(LOCK, "the scheduler's", ex=600)
+    found = action.read_back(plan, Site(site.environment), written.data)
+
+    assert found.confirmed
+    assert said in found.detail
+    assert ("another" in found.detail or "together" in found.detail) == bool(said)
+
+
+def test_trigger_warming_whose_outcome_was_never_written_is_looked_for_in_the_statistics(redis, site):
+    """Long afterwards nothing is left but the plan: a run since, or none."""
+    redis.hset(KEY, mapping=statistics("startup", last_run=OLD_RUN))
+    action = TriggerWarming(strategy="startup")
+    plan = action.plan(Site(site.environment))
+
+    none = action.read_back(plan, Site(site.environment), {})
+    redis.hset(KEY, mapping=statistics("startup", last_run=OLD_RUN - 60))
+    some = action.read_back(plan, Site(site.environment), {})
+
+    assert (none.confirmed, some.confirmed) == (False, True)
+    assert "Whether it is the one that was asked for is not known" in some.detail
 
 
 def test_trigger_warming_run_that_lasts_longer_is_left_to_itself(redis, site, done):
@@ -134,6 +205,11 @@ def test_trigger_warming_that_could_not_work_is_refused(redis, site, hindrance, 
     plan = TriggerWarming(strategy="startup").plan(Site(site.environment))
 
     assert [said in failed(plan), len(plan.failed_guards)] == [True, 1]
+    assert hindrance != "lock" or f"runbooks change remove_warming_lock --environment test -p lock={LOCK}" in failed(
+        plan
+    )
+    assert hindrance != "flag" or "runbooks change enable_feature --environment test -p feature=CACHE" in failed(plan)
+    assert plan.offers[0].command == "runbooks run triage --environment test"
 
 
 # --- a lock ---------------------------------------------------------------------------------------------------------
@@ -182,6 +258,37 @@ def test_lock_that_is_old_enough_is_planned_again_and_removed_without_being_touc
     assert idle_seconds >= 700
     assert outcome.result is Result.APPLIED, outcome.detail
     assert not redis.exists(LOCK)
+
+
+def test_lock_whose_plan_cannot_be_confirmed_anyway_stays_as_old_as_it_is(redis, site):
+    """Looking at it every few minutes must not keep it young: its age is the proof that will do."""
+    redis.set(LOCK, "token")
+    redis.set("cache_warming_lock:on_demand:a", "token", ex=50)
+    idle(redis, LOCK, 300)
+    idle(redis, "cache_warming_lock:on_demand:a", 40)
+    plans = []
+    for workers in (None, {}, BUSY):
+        site.set(workers=workers)
+        plans.append(RemoveWarmingLock(lock=LOCK).plan(Site(site.environment)))
+    site.set(workers=ELSEWHERE)
+    plans.append(RemoveWarmingLock(lock="cache_warming_lock:on_demand:a").plan(Site(site.environment)))
+
+    assert all(plan.failed_guards and not plan.notes for plan in plans)
+    assert redis.object("IDLETIME", LOCK) >= 300
+    assert redis.object("IDLETIME", "cache_warming_lock:on_demand:a") >= 40
+
+
+def test_lock_whose_token_is_read_says_that_this_counted_as_a_use(redis, site):
+    """Where the workers answered the token is needed; before Redis 7.2 reading it touches the key."""
+    redis.set(LOCK, "token")
+    idle(redis, LOCK, 300)
+    site.set(workers=ELSEWHERE)
+
+    plan = RemoveWarmingLock(lock=LOCK).plan(Site(site.environment))
+
+    assert not plan.failed_guards
+    touched = redis.object("IDLETIME", LOCK) < 300
+    assert any("it was untouched for 5 min before" in note for note in plan.notes) == touched
 
 
 @pytest.mark.parametrize("seconds", [0, 700], ids=["by its token", "by its age"])
@@ -243,6 +350,20 @@ def test_lock_under_an_lfu_policy_has_no_age_and_other_kinds_are_no_locks(redis,
     assert "it is a lock: a hash" in failed(RemoveWarmingLock(lock=LOCK).plan(Site(site.environment)))
 
 
+@pytest.mark.parametrize("action", [RemoveWarmingLock(lock=LOCK), TriggerWarming(strategy="startup")])
+def test_write_whose_redis_is_gone_before_anything_was_sent_is_refused(redis, site, action):
+    """Nothing was sent, so nothing changed."""
+    if action.name == "remove_warming_lock":
+        redis.set(LOCK, "token")
+    plan = action.plan(Site(site.environment))
+    gone = msgspec.structs.replace(site.environment, redis_url="redis://127.0.0.1:1/1")
+
+    with pytest.raises(RefusedError, match=r"the lock was not touched|no run was asked for"):
+        action.write(plan, WritableSite(gone, print))
+
+    assert site.read()["queued"] == []
+
+
 # --- statistics -----------------------------------------------------------------------------------------------------
 
 
@@ -278,6 +399,44 @@ def test_statistics_of_a_run_that_ends_meanwhile_are_kept(redis, site):
     assert written.stopped == "on_demand ran meanwhile and was kept"
     assert found.confirmed
     assert len(redis.hgetall(KEY)) == 5
+
+
+def test_statistics_of_several_strategies_go_and_come_back_in_one_step_of_the_server(redis, site):
+    """One EVAL: whatever the server refuses, it refuses before the first field or not at all."""
+    strategies = ("startup", "scheduled", "on_demand")
+    before = {field: value for name in strategies for field, value in statistics(name, last_run=OLD_RUN).items()}
+    redis.hset(KEY, mapping=before)
+    removal, restoring = RemoveWarmingStatistics(), RestoreWarmingStatistics(fields=json.dumps(before))
+    plan, writable = removal.plan(Site(site.environment)), WritableSite(site.environment, print)
+
+    redis.config_set("min-replicas-to-write", 1)
+    try:
+        with pytest.raises(RefusedError):
+            removal.write(plan, writable)
+    finally:
+        redis.config_set("min-replicas-to-write", 0)
+    kept = redis.hlen(KEY)
+    redis.config_resetstat()
+    removal.write(plan, writable)
+    gone = redis.exists(KEY) == 0
+    restoring.write(restoring.plan(Site(site.environment)), writable)
+
+    assert (kept, gone, redis.hlen(KEY)) == (15, True, 15)
+    assert redis.info("commandstats")["cmdstat_eval"]["calls"] == 2
+
+
+def test_statistics_of_a_run_that_ends_before_they_are_written_back_are_left(redis, site):
+    """One of two strategies ran between plan and write: what it wrote stays, and the account says so."""
+    fields = {**statistics("startup", last_run=OLD_RUN), **statistics("on_demand", last_run=OLD_RUN)}
+    action = RestoreWarmingStatistics(fields=json.dumps(fields))
+    plan = action.plan(Site(site.environment))
+    redis.hset(KEY, mapping={"on_demand_tasks": "1"})
+
+    written = action.write(plan, WritableSite(site.environment, print))
+
+    assert written.stopped == "on_demand ran meanwhile and was left as it is"
+    assert redis.hget(KEY, "on_demand_tasks") == b"1"
+    assert action.read_back(plan, Site(site.environment), written.data).confirmed
 
 
 def test_statistics_that_are_none_are_refused_and_an_unknown_age_is_kept(redis, site):

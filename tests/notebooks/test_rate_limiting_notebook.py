@@ -4,16 +4,25 @@ import re
 
 import pytest
 import redis
+from sandbox_fixtures import restore_health
+from workplace_fixtures import beside, new_workplace
 
 from runbooks_lib.redaction import one_line
 
 ADDRESS, NEIGHBOUR = "203.0.113.7", "203.0.113.70"
 
 
+@pytest.fixture(scope="module")
+def place(sandbox, tmp_path_factory):
+    """One workplace for the module, beside a healthy sandbox."""
+    restore_health(sandbox)
+    return beside(sandbox, new_workplace(tmp_path_factory.mktemp("place")))
+
+
 @pytest.fixture
-def counters(at_sandbox, healthy_sandbox):
+def counters(sandbox):
     """Two addresses, one at its limit; both are removed afterwards."""
-    client = redis.Redis(port=healthy_sandbox.stack().ports["redis"], db=1)
+    client = redis.Redis(port=sandbox.stack().ports["redis"], db=1)
     keys = {address: f"django:1:throttle:anon:{address}" for address in (ADDRESS, NEIGHBOUR)}
     client.set(keys[ADDRESS], 100, ex=600)
     client.set(keys[NEIGHBOUR], 42, ex=600)
@@ -23,31 +32,29 @@ def counters(at_sandbox, healthy_sandbox):
 
 
 @pytest.mark.timeout(180)
-def test_rate_limiting_notebook_shows_who_is_throttled_plans_and_gives_one_client_its_allowance_back(
-    at_sandbox, counters
-):
+def test_rate_limiting_notebook_shows_who_is_throttled_plans_and_gives_one_client_its_allowance_back(place, counters):
     """Looking and planning change nothing; the digest that the plan showed removes one counter; its neighbour stays."""
-    planned = at_sandbox.run("run", "rate_limiting", "--environment", "sandbox", "-p", f"client={ADDRESS}")
+    planned = place.run("run", "rate_limiting", "--environment", "sandbox", "-p", f"client={ADDRESS}")
     assert planned.returncode == 10, planned.stdout + planned.stderr
     assert re.search(r"WARN +throttled clients, anon +1 client at the limit", planned.stdout)
     assert counters() == {ADDRESS: b"100", NEIGHBOUR: b"42"}
     (digest,) = set(re.findall(r"confirm=([0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4})", planned.stdout))
 
     arguments = ("-p", f"client={ADDRESS}", "-p", f"confirm={digest}")
-    done = at_sandbox.run("run", "rate_limiting", "--environment", "sandbox", *arguments)
+    done = place.run("run", "rate_limiting", "--environment", "sandbox", *arguments)
     assert "applied: remove the throttle counters of address 203.0.113.7" in " ".join(done.stdout.split())
     assert done.returncode in (0, 10), done.stdout + done.stderr
     assert counters() == {ADDRESS: None, NEIGHBOUR: b"42"}
-    log = at_sandbox.run("log").stdout
+    log = place.run("log").stdout
     assert "reset_throttle" in log or "remove the throttle counters" in log
-    assert at_sandbox.run("verify").returncode == 0
+    assert place.run("verify").returncode == 0
 
 
 @pytest.mark.timeout(120)
-def test_rate_limiting_notebook_with_a_hostile_client_refuses_and_changes_nothing(at_sandbox, counters):
+def test_rate_limiting_notebook_with_a_hostile_client_refuses_and_changes_nothing(place, counters):
     """A pattern is no address; exit 40 and no traceback."""
     client = "*'; __import__('os').system('id')"
-    done = at_sandbox.run("run", "rate_limiting", "--environment", "sandbox", "-p", f"client={client}")
+    done = place.run("run", "rate_limiting", "--environment", "sandbox", "-p", f"client={client}")
     assert done.returncode == 40, done.stdout + done.stderr
     assert "is no IP address" in one_line(done.stdout, longest=5000)
     assert "Traceback" not in done.stdout + done.stderr

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from datetime import UTC, datetime, timedelta
+import time
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from actions_fixtures import allow
@@ -12,10 +14,13 @@ from runbooks_lib.errors import RefusedError
 from runbooks_lib.records import signatures
 from runbooks_lib.records.approvals import Approvals
 from runbooks_lib.records.intentions import Intentions
-from runbooks_lib.records.people import is_named, same_person
+from runbooks_lib.records.ledger import Ledger
+from runbooks_lib.records.origin import Account
+from runbooks_lib.records.people import is_named, same_person, unfit
 from runbooks_lib.records.proposals import normalized
 
 FULL = "9c1f77ab03de" + "0" * 52
+PLAN = {"action": "set_percentage", "environment": "production", "full_digest": FULL, "digest": "9c1f-77ab-03de"}
 OTHER = "1" * 64
 
 
@@ -29,12 +34,17 @@ def propose(approvals: Approvals, full: str = FULL, operator: str = "anna", envi
     """A plan that was shown."""
     digest = "-".join(full[at : at + 4] for at in (0, 4, 8))
     plan = {"action": "set_percentage", "environment": environment, "full_digest": full, "digest": digest}
-    return approvals.propose(plan, run_id=f"run-{operator}", operator=operator)
+    return approvals.propose(plan, run_id=f"run-{operator}", operator=operator, account=account_of(operator))
+
+
+def account_of(name: str) -> Account:
+    """An account of his own on one machine; what is not given one has that of this process."""
+    return Account(2000 + len(name) * 256 + ord(name.strip()[0].lower()), name, "ops1", "0123456789abcdef")
 
 
 def find(approvals: Approvals, operator: str = "anna", full: str = FULL):
     """What lets the operator apply it."""
-    return approvals.find(full, environment="production", operator=operator)
+    return approvals.find(full, environment="production", operator=operator, account=account_of(operator))
 
 
 def use_up(ledger, proposal, approval=None, operator: str = "anna"):
@@ -212,6 +222,164 @@ def test_normalized_keeps_the_digits():
     assert normalized("9C1F-77AB-03DE") == "9c1f77ab03de"
 
 
+def again(ledger, event):
+    """Somebody who can append copies the event of an approval to the end."""
+    return ledger.append(
+        kind=event.kind,
+        run_id=event.run_id,
+        environment=event.environment,
+        operator=event.operator,
+        payload=event.payload,
+    )
+
+
+@pytest.mark.parametrize("shown_again", [False, True])
+def test_approvals_a_copy_of_a_used_one_does_not_count(signed, ledger, shown_again):
+    """It holds as a signature; what it names was used up, also when the same plan is shown anew."""
+    approvals, key = signed
+    shown = propose(approvals)
+    given = approvals.give(shown, approver="ben", seconds=600, key=key)
+    use_up(ledger, shown, find(approvals))
+    newest = propose(approvals) if shown_again else shown
+    again(ledger, given.event)
+
+    with pytest.raises(RefusedError, match="it was used already by anna"):
+        find(approvals)
+    copied = replace(given, event=ledger.events(kind="approval.given")[-1])
+    with pytest.raises(RefusedError, match="was used already by anna" if shown_again else "was confirmed already"):
+        use_up(ledger, newest, copied)
+
+
+def test_approvals_one_that_names_no_showing_does_not_count(approvals, ledger):
+    """An approval is of a plan that was shown, and says of which."""
+    given = approvals.give(propose(approvals), approver="ben", seconds=60)
+    for forged in ("", "f" * 64):
+        with ledger.writing() as writing:
+            event = given.event
+            payload = {**event.payload, "full_digest": OTHER, "proposal_hash": forged}
+            writing.append(kind=event.kind, run_id="r", environment="production", operator="ben", payload=payload)
+
+    with pytest.raises(RefusedError, match="a showing of the plan that is not in the ledger"):
+        find(approvals, full=OTHER)
+    assert find(approvals) == given
+
+
+def test_approvals_holding_longer_than_is_configured_is_refused_and_cut_short(ledger, monkeypatch):
+    """``[approvals] expires`` is a limit when one is given, and when it is found."""
+    hour = Approvals(ledger, longest_seconds=3600)
+    shown = propose(hour)
+    with pytest.raises(RefusedError, match=r"holds for .* at most"):
+        hour.give(shown, approver="ben", seconds=3601)
+    Approvals(ledger).give(shown, approver="ben", seconds=86_400)
+    assert find(hour).approver == "ben"
+    move_clock(monkeypatch, timedelta(seconds=3602))
+
+    with pytest.raises(RefusedError, match="it expired at"):
+        find(hour)
+    assert find(Approvals(ledger)).approver == "ben"
+
+
+def test_approvals_from_the_future_do_not_count(approvals, monkeypatch):
+    """The ledger's clock counts: an operator's that is a day ahead would make a plan and its approval last longer."""
+    shown = propose(approvals)
+    approvals.give(shown, approver="ben", seconds=3600)
+    move_clock(monkeypatch, timedelta(seconds=-30))
+    assert find(approvals).approver == "ben"
+    move_clock(monkeypatch, timedelta(seconds=-90))
+
+    with pytest.raises(RefusedError, match="which is in the future"):
+        find(approvals)
+    with pytest.raises(RefusedError, match="from now by the ledger's clock") as caught:
+        approvals.proposal(FULL, environment="production")
+    assert "correct the clock" in caught.value.hint
+    with pytest.raises(RefusedError, match="from now by the ledger's clock"):
+        approvals.give(shown, approver="carl", seconds=60)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("b" * 101, "a name of 101 characters"),
+        ("b\u0435n", "mixes CYRILLIC and LATIN letters"),
+        ("\u03b2en", "mixes GREEK and LATIN letters"),
+        ("\ufdfa" * 8, "a name of 144 characters"),
+    ],
+    ids=["long", "cyrillic", "greek", "long once it is normalised"],
+)
+def test_approvals_a_name_that_can_pass_for_another_cannot_approve(approvals, ledger, name, words):
+    """Nor does such an approval count that stands in the ledger already."""
+    shown = propose(approvals)
+    with pytest.raises(RefusedError, match=words):
+        approvals.give(shown, approver=name, seconds=60)
+    given = approvals.give(shown, approver="ben", seconds=60)
+    with ledger.writing() as writing:
+        payload = {**given.event.payload, "expires_at": "2999-01-01T00:00:00.000000Z"}
+        writing.append(kind="approval.given", run_id="r", environment="production", operator=name, payload=payload)
+
+    assert find(approvals) == given
+
+
+def test_people_look_alikes_are_one_person_and_east_asian_names_are_names():
+    """Wholly Cyrillic letters that look Latin; a name in Japanese mixes three scripts and nothing else."""
+    assert same_person("\u0441\u043e\u0440\u0435", "cope")
+    assert unfit("\u5c71\u7530 \u306f\u306a\u30b3 Hana") == ""
+    assert unfit("Zo\u00eb O'Neil-2") == ""
+    assert "name" in unfit(" ")
+
+
+HERE = Account(1000, "anna", "ops1", "0123456789abcdef")
+
+
+@pytest.mark.parametrize(
+    ("account", "same"),
+    [
+        (replace(HERE, login="ben"), True),
+        (replace(HERE, host="renamed"), True),
+        (replace(HERE, machine=""), True),
+        (replace(HERE, uid=1001), False),
+        (replace(HERE, host="ops2", machine="f" * 16), False),
+        (replace(HERE, host="ops2", machine=""), False),
+    ],
+    ids=["another login", "another host name", "no id", "another number", "another machine", "another host, no id"],
+)
+def test_signatures_from_the_account_that_planned_or_applies_do_not_count(signed, account, same):
+    """A name is given by its bearer; with signatures, planner and approver are two accounts of the system."""
+    approvals, key = signed
+    shown = approvals.propose(PLAN, run_id="r", operator="x", account=HERE)
+    if same:
+        with pytest.raises(RefusedError, match="from the account that planned it") as caught:
+            approvals.give(shown, approver="ben", seconds=60, key=key, account=account)
+        assert "an account or a machine of his own" in caught.value.hint
+        return
+    given = approvals.give(shown, approver="ben", seconds=60, key=key, account=account)
+
+    assert approvals.find(FULL, environment="production", operator="x", account=HERE) == given
+    with pytest.raises(RefusedError, match="from the account that applies it"):
+        approvals.find(FULL, environment="production", operator="carl", account=account)
+
+
+def test_signatures_of_an_unknown_account_do_not_count_and_unsigned_ones_rest_on_names(signed, ledger, tmp_path):
+    """Given by an earlier release, or to a plan of one; without signatures the account is only written down."""
+    approvals, key = signed
+    unsigned = Approvals(ledger)
+    shown = unsigned.propose(PLAN, run_id="r", operator="x", account=HERE)
+    event = ledger.append(
+        kind="plan.proposed",
+        run_id="r",
+        environment="production",
+        operator="x",
+        payload={name: value for name, value in shown.event.payload.items() if name != "account"},
+    )
+    old = approvals.proposal(FULL, environment="production")
+    with pytest.raises(RefusedError, match="not recorded from which account"):
+        approvals.give(old, approver="ben", seconds=60, key=key)
+    given = unsigned.give(old, approver="ben", seconds=60, account=HERE)
+
+    assert (old.event, old.account) == (event, None)
+    assert given.account == HERE
+    assert unsigned.find(FULL, environment="production", operator="x", account=HERE) == given
+
+
 @pytest.fixture
 def signed(ledger, tmp_path, ssh_key):
     """Approvals that Ben must sign."""
@@ -286,10 +454,10 @@ def test_signatures_bind_every_field_of_the_approval(signed, ledger, field):
     older_counts = field in ("expires_at", "proposal_hash", "approver")
 
     if older_counts:
-        assert approvals.find(full, environment=where, operator="anna").event != forged
+        assert approvals.find(full, environment=where, operator="anna", account=account_of("anna")).event != forged
     else:
-        with pytest.raises(RefusedError, match="does not hold"):
-            approvals.find(full, environment=where, operator="anna")
+        with pytest.raises(RefusedError, match=r"not in the ledger"):
+            approvals.find(full, environment=where, operator="anna", account=account_of("anna"))
 
 
 def test_signatures_a_key_with_a_passphrase_and_no_agent_says_what_to_do(signed, ssh_key, monkeypatch):
@@ -333,12 +501,5 @@ def test_signatures_hostile_principals_are_data(signed, principal):
 
 
 def move_clock(monkeypatch: pytest.MonkeyPatch, by: timedelta) -> None:
-    """The approvals' clock goes ahead."""
-
-    class Later(datetime):
-        @classmethod
-        def now(cls, tz=None):
-            return datetime.now(tz or UTC) + by
-
-    for module in ("approvals", "proposals"):
-        monkeypatch.setattr(f"runbooks_lib.records.{module}.datetime", Later)
+    """The ledger's clock goes ahead; the operator's stays."""
+    monkeypatch.setattr(Ledger, "now", lambda _: time.time() + by.total_seconds())

@@ -23,6 +23,7 @@ LAYERS = {
             "units",
             "redaction",
             "redis_urls",
+            "target",
             "startup",
         ),
         0,

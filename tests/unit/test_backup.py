@@ -36,6 +36,7 @@ from runbooks_lib.sources.rdb.save_place import SavePlace
 from runbooks_lib.sources.redis.client import address_from
 from runbooks_lib.sources.redis.nodes import ReadNode
 from runbooks_lib.sources.redis.programs import is_older
+from runbooks_lib.sources.redis.replies import version_of
 
 STATE = SaveState(
     running=False,
@@ -348,3 +349,20 @@ def test_redis_versions_are_compared_by_their_first_two_numbers():
     assert is_older("7.0.15", "8.0")
     assert not is_older("7.0.15", "7.0.99")
     assert not is_older("10.0", "9.9")
+
+
+@pytest.mark.parametrize(
+    ("text", "version"),
+    [
+        ("7.0.15", (7, 0)),
+        ("10.2", (10, 2)),
+        ("7", (7, 0)),
+        ("6.2-rc1", (6, 2)),
+        ("", (0, 0)),
+        ("unstable", (0, 0)),
+        ("٧.٠", (0, 0)),
+    ],
+)
+def test_redis_version_is_two_numbers_and_nonsense_is_older_than_all(text, version):
+    """What a server says of itself is compared in one way everywhere."""
+    assert version_of(text) == version

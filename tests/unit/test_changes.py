@@ -9,14 +9,15 @@ from change_builders import AT, hostile_outcome, outcome_of, plan_of
 
 from runbooks_lib.actions.outcome import Result
 from runbooks_lib.actions.plan import Guard
-from runbooks_lib.change_verdict import finding_of, headline_of, steps_after
+from runbooks_lib.change_verdict import finding_of, headline_of, judge_change, steps_after
 from runbooks_lib.changes import exit_code, kept
 from runbooks_lib.judgement.triage import judge_triage
-from runbooks_lib.model import Status
+from runbooks_lib.model import Finding, Status
 from runbooks_lib.policy import Policy
 from runbooks_lib.records.event import plain
 from runbooks_lib.records.intentions import Intentions
 from runbooks_lib.records.ledger import Ledger
+from runbooks_lib.runbook import open_runbook
 from runbooks_lib.unconfirmed import FINDING_ID, read_unconfirmed, with_unconfirmed
 
 FAILED_GUARD = plan_of(guards=(Guard("few keys", holds=False, detail="9", hint="look"),))
@@ -88,6 +89,34 @@ def test_headline_says_what_was_done_and_what_was_not():
     assert headline_of([outcome_of(Result.REFUSED)]).startswith("nothing was changed, refused: serve")
 
 
+@pytest.mark.parametrize("guards", [(), FAILED_GUARD.guards])
+def test_headline_of_a_plan_that_changes_nothing_says_that_it_is_so_already(guards):
+    """Neither planned nor refused."""
+    outcome = outcome_of(plan=plan_of(no_op=True, guards=guards))
+
+    assert headline_of([outcome]) == "is so already: serve ENHANCED_CACHE to 50 % of the users"
+    assert finding_of(outcome).shown.startswith("is so already: serve")
+
+
+def test_finding_of_an_outcome_leaves_its_account_to_the_section_of_changes():
+    """Else every change stands in the report twice."""
+    assert finding_of(outcome_of(Result.APPLIED, account=plan_of().before)).evidence == ()
+
+
+def test_verdict_of_a_change_names_what_was_done_before_what_is_wrong_beside_it(repository, ledger):
+    """A confirmed change on a site that has other troubles, and an earlier change in doubt."""
+    begun(ledger)
+    runbook = open_runbook("change", environment="sandbox", parameters={})
+    runbook.unconfirmed = read_unconfirmed(ledger, "production")
+    low = Finding("cache.hit_rate", "hit rate", Status.WARN, "75.1 %")
+    verdict = judge_change(runbook, outcome_of(Result.APPLIED), findings=(low, replace(low, status=Status.OK)))
+    runbook.run.ledger.close()
+
+    assert verdict.headline == ("applied: serve ENHANCED_CACHE to 50 % of the users; WARN hit rate 75.1 %")
+    assert verdict.status is Status.WARN
+    assert verdict.next_steps[0].text.startswith("Before any other change")
+
+
 def test_steps_after_a_plan_are_approve_then_confirm():
     """In a protected environment somebody else comes first."""
     steps = steps_after(outcome_of(needs=("approval of it",)), "runbooks run x -p confirm=y")
@@ -136,7 +165,9 @@ def test_unconfirmed_changes_come_first_with_the_command_that_checks(ledger: Led
     assert verdict.findings[0].id == FINDING_ID
     assert "serve ENHANCED_CACHE to 50 % of the users, by anna at" in verdict.findings[0].shown
     assert verdict.next_steps[0].command == f"runbooks check {action_id} --environment production"
-    assert verdict.headline.startswith("an earlier change may have been made and was never checked; otherwise")
+    assert verdict.headline == f"{HEALTHY.headline}; an earlier change may have been made and was never checked"
+    assert verdict.next_steps[0].text.startswith("Before any other change, check this one: serve ENHANCED_CACHE")
+    assert "process ended, or the ledger could not be written" in verdict.findings[0].detail
     assert [finding.id for finding in verdict.findings].count(FINDING_ID) == 1
 
 

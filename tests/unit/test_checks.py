@@ -22,7 +22,7 @@ from builders import (
     warming_store,
 )
 
-from runbooks_lib.facts import Alert, Alerts, EndpointLookups, WarmingLock, WarmingType
+from runbooks_lib.facts import Alert, Alerts, EndpointLookups, Flag, Flags, WarmingLock, WarmingType
 from runbooks_lib.judgement import checks
 from runbooks_lib.model import Kind, Status, Unreadable
 from runbooks_lib.policy import Policy
@@ -296,3 +296,10 @@ def test_check_without_its_fact_is_unknown_with_reason_and_hint(finding):
     assert finding.value is None
     assert finding.shown.startswith("could not be read: ")
     assert finding.hint
+
+
+def test_flags_are_counted_in_words_that_can_be_read():
+    """Not ``1 44 %, 4 on``."""
+    flags = Flags(tuple(Flag(f"F{n}", "", at, None, None) for n, at in enumerate((44.0, 100.0, 100.0, 0.0))), FROM)
+
+    assert checks.check_flags(flags).shown == "1 at 44 %, 2 on, 1 off"

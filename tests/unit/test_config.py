@@ -235,3 +235,45 @@ def test_approvals_that_mean_nothing_are_refused(tmp_path, text):
 
     with pytest.raises(ConfigurationError, match=r"\[approvals\]"):
         _ = (loaded.approval_seconds, loaded.allowed_signers)
+
+
+def test_load_of_a_folder_names_the_file_in_it(tmp_path):
+    """``--config DIR`` is a common slip."""
+    with pytest.raises(ConfigurationError, match="is a folder") as raised:
+        config.load(tmp_path, {})
+    assert raised.value.hint == f"give the file in it: {tmp_path / 'runbooks.toml'}"
+
+
+GUARDED = """
+[environments.guarded]
+redis_url = "redis://operator:${OTHER_PW}@127.0.0.1/1"
+prometheus_url = "http://127.0.0.1:9090"
+site_url = "http://another-name:8000"
+protected = true
+"""
+
+
+@pytest.mark.parametrize(
+    ("guarded", "protected"),
+    [
+        (GUARDED, True),
+        (GUARDED.replace("127.0.0.1/1", "127.0.0.1/2"), False),
+        (GUARDED.replace("protected = true", ""), False),
+        (GUARDED.replace("OTHER_PW", "NOT_SET"), False),
+    ],
+    ids=["the same", "another database", "not protected", "cannot be resolved"],
+)
+def test_environment_that_leads_to_a_protected_one_is_protected_as_well(tmp_path, guarded, protected):
+    """A second name of a site is no way around its approvals; one whose variables are missing stops nobody."""
+    loaded = config.load(write(tmp_path, MINIMAL + guarded), {"PW": SECRET, "OTHER_PW": "another"})
+
+    assert loaded.environment("site").protected is protected
+
+
+def test_environment_that_runs_the_code_of_a_protected_one_is_protected_as_well(tmp_path):
+    """Flags are set through it, wherever its Redis is said to be."""
+    manage = 'manage = ["ssh", "web1", "manage.py"]\n'
+    text = MINIMAL + manage + GUARDED.replace("127.0.0.1/1", "elsewhere/1") + manage
+    loaded = config.load(write(tmp_path, text), {"PW": SECRET, "OTHER_PW": "another"})
+
+    assert loaded.environment("site").protected

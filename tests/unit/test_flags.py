@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import ast
 import inspect
+import json
+import re
+from datetime import timedelta
+from decimal import Decimal
+from http import HTTPStatus
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runbooks_lib.actions import on_site_writes
+from runbooks_lib.actions import on_site_writes, site_program
 from runbooks_lib.actions.flags.feature import AddToWhitelist, EnableFeature, SetPercentage
 from runbooks_lib.actions.flags.plans import expected_of, resting
 from runbooks_lib.actions.flags.states import FlagState, can_set, is_so, restoring_one, state_of
@@ -19,7 +24,7 @@ from runbooks_lib.actions.site import Site
 from runbooks_lib.errors import UsageError
 from runbooks_lib.facts import Flag, FlagService
 from runbooks_lib.model import Provenance
-from runbooks_lib.sources.site import on_site
+from runbooks_lib.sources.site import django_site, on_site, on_site_shared
 from runbooks_lib.units import now
 
 MINE = ("flags", "warming")
@@ -113,6 +118,16 @@ def test_resting_is_read_back_by_the_write_program_as_it_was(strategy, percentag
     assert FlagState(strategy, percentage).served_percent == {"on": 100, "gradual": percentage}.get(strategy, 0)
 
 
+@pytest.mark.parametrize("percentage", [12.5, 0.4, 99.9999999])
+def test_state_with_a_fraction_is_shown_to_its_last_digit_and_has_no_method(percentage):
+    """No rounding anywhere on the way."""
+    state = state_of(Flag("F", "gradual", percentage, None, None))
+
+    assert state.shown == f"gradual, {percentage} %"
+    assert not can_set(state, SERVICE)
+    assert can_set(state_of(Flag("F", "on", percentage, None, None)), SERVICE)
+
+
 def calls_in(module) -> set[str]:
     """The names of all that a program calls."""
     tree = ast.parse(inspect.getsource(module), feature_version=(3, 8))
@@ -131,6 +146,48 @@ def test_reading_program_calls_nothing_that_changes_anything():
     assert not set(on_site_writes.METHODS) & set(ast.dump(ast.parse(inspect.getsource(on_site))).split("'"))
 
 
+@pytest.mark.parametrize("program", [django_site._program(), site_program.program()], ids=["reading", "writing"])
+def test_program_as_it_is_sent_is_one_text_for_python_3_8_without_this_library(program):
+    """What both share stands in front, once."""
+    tree = ast.parse(program, feature_version=(3, 8))
+    names = [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
+
+    compile(program, "<runbooks>", "exec")
+    assert sorted(set(names)) == sorted(names)
+    assert {"answer", "feature_named", "plain"} <= set(names)
+    assert not [line for line in program.splitlines() if line.startswith("from runbooks_lib")]
+
+
+class ShyError(Exception):
+    """An error that cannot be shown."""
+
+    def __str__(self) -> str:
+        raise ValueError("no")
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (timedelta(milliseconds=1500), 1.5),
+        (Decimal("12.5"), 12.5),
+        (Decimal("NaN"), "NaN"),
+        (float("inf"), "inf"),
+        ({HTTPStatus.OK: {1}}, {"200": [1]}),
+        (b"x", "b'x'"),
+    ],
+)
+def test_plain_is_json_whatever_a_site_keeps_in_its_settings(value, shown):
+    """Durations are seconds, decimals numbers, anything else text."""
+    assert on_site_shared.plain(value) == shown
+    assert json.loads(json.dumps(on_site_shared.plain(value), allow_nan=False)) == shown
+
+
+def test_said_of_an_error_that_cannot_be_shown_is_its_type():
+    """The account of a write must not fail over the error that ended it."""
+    assert on_site_shared.said(ShyError()) == "ShyError"
+    assert on_site_shared.said(KeyError("a")) == "KeyError: 'a'"
+
+
 def test_writing_program_looks_methods_up_in_its_list_only():
     """No text of a request ever becomes code or an attribute that is not listed."""
     assert not calls_in(on_site_writes) & {"exec", "eval", "compile", "__import__", "import_module", "globals"}
@@ -138,6 +195,27 @@ def test_writing_program_looks_methods_up_in_its_list_only():
         on_site_writes.take({"feature": "F", "method": "__class__", "arguments": []})
     with pytest.raises((ValueError, ImportError)):
         on_site_writes.start_warming("startup; rm -rf /")
+
+
+@pytest.mark.parametrize(
+    "place", ["actions/flags", "actions/warming", "actions/throttling.py", "judgement/incident.py"]
+)
+def test_commands_in_hints_are_whole(place):
+    """Pasted as it stands, a command works: it is made by the function that names the environment."""
+    library = Path(inspect.getfile(Site)).parents[1]
+    paths = [library / place] if place.endswith(".py") else sorted((library / place).rglob("*.py"))
+    texts = [text for path in paths for text in literals_in(path)]
+
+    assert texts
+    assert [text for text in texts if re.search(r"runbooks (run|change|triage)\b(?! \w* ?--environment)", text)] == []
+
+
+def literals_in(path: Path) -> list[str]:
+    """Every text in a module that is no docstring."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    docs = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    constants = [node for node in ast.walk(tree) if isinstance(node, ast.Constant) and id(node) not in docs]
+    return [node.value for node in constants if isinstance(node.value, str)]
 
 
 def test_site_of_a_plan_has_no_way_to_run_a_changing_program():

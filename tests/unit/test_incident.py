@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from builders import HOSTILE, NOW
 
-from runbooks_lib.actions.registry import ACTIONS
+from runbooks_lib.actions.registry import make_action
 from runbooks_lib.facts import Entry, Incident
 from runbooks_lib.judgement.incident import RESPONSES, message_text, response_for, steps_to_take, summary_text
 
@@ -37,7 +37,7 @@ def test_responses_name_only_actions_and_runbooks_that_the_project_plans():
     planned = {"triage", "low_hit_rate", "slow_warming", "feature_flags", "rollback", "cache_warming"}
     for response in RESPONSES.values():
         for step in response.steps:
-            assert not step.action or step.action in ACTIONS
+            assert not step.action or make_action(step.action, step.parameters).name == step.action
             assert not step.runbook or step.runbook in planned
             assert step.why
 
@@ -70,6 +70,7 @@ def test_steps_to_take_fill_in_addresses_and_commands_and_name_no_runbook_that_i
     assert "on-call@example.com" in steps[0].text
     assert steps[1].command == "runbooks change fall_back_to_page_cache --environment production"
     assert "changes the site when confirmed" in steps[1].text
+    assert "runbooks change trigger_warming --environment production -p strategy=startup" in [s.command for s in steps]
     commands = [step.command for step in steps_to_take(2, "production", {}, ("triage",))]
     assert "runbooks run triage --environment production" in commands
     assert not any("low_hit_rate" in command for command in commands)
@@ -137,3 +138,5 @@ def test_summary_text_of_a_long_incident_lists_what_matters_and_counts_the_rest(
     assert "applied: flag off" in text
     assert "and 500 further events: runbooks log --environment production" in text
     assert len(text.splitlines()) < 20
+    hostile = summary_text(incident(environment="a; rm -rf /"), looks)
+    assert "runbooks log --environment 'a; rm -rf /'" in hostile

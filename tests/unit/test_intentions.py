@@ -151,6 +151,18 @@ def test_intentions_before_the_first_event_there_are_none(ledger, runs_folder):
     assert not runs_folder.exists()
 
 
+def test_intentions_stay_open_when_somebody_drops_the_table_of_locks(intentions, ledger, runs_folder):
+    """The events are enough to say what is open; and its process lives, so it runs."""
+    action_id = begin(intentions)
+    ledger.close()
+    with sqlite3.connect(runs_folder / "ledger.sqlite3") as connection:
+        connection.execute("DROP TABLE runbook_leases")
+
+    assert [(found.action_id, found.running) for found in open_intentions(ledger)] == [(action_id, True)]
+    make_dead(ledger, runs_folder)
+    assert [(found.action_id, found.running) for found in open_intentions(ledger)] == [(action_id, False)]
+
+
 def test_intentions_are_found_without_reading_the_other_events(intentions, ledger):
     """Every run asks this at its start: through the index, however long the ledger is."""
     begin(intentions)

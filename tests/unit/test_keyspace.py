@@ -7,7 +7,7 @@ import pytest
 from runbooks_lib.actions.keys.pattern import bounded, everything
 from runbooks_lib.errors import RefusedError
 from runbooks_lib.sources.keyspace import glob_match
-from runbooks_lib.sources.keyspace.names import KeyNames, Kind, glob_escape, shown
+from runbooks_lib.sources.keyspace.names import KeyNames, Kind, glob_escape, masked, shown
 from runbooks_lib.sources.keyspace.pacing import LARGEST_STEP, SMALLEST_STEP, Pace
 from runbooks_lib.sources.keyspace.scan import Reservoir
 
@@ -33,6 +33,12 @@ DJANGO = KeyNames(b"django:1:")
         (b"django:2:api:X:1", Kind.FOREIGN, b"django:2:"),
         (b"shop:1:api:X:1", Kind.FOREIGN, b"shop:1:"),
         (b"celery", Kind.FOREIGN, b"celery"),
+        (b"django:1:1:api:X:1", Kind.FOREIGN, b"django:1:1:"),
+        (b"django:1:shop:2:api:X:1", Kind.FOREIGN, b"django:1:shop:2:"),
+        (b"django:1:report:9:summary", Kind.OTHER, b"report"),
+        (b"django:1:api:CourseViewSet:12:views.x", Kind.ANSWERS, b"api:CourseViewSet"),
+        (b"django:1:sessionid_abc", Kind.SESSIONS, b"sessionid_"),
+        (b"a8f3k2secretcookie", Kind.FOREIGN, b"a"),
         (b"", Kind.FOREIGN, b""),
         (b"\xff\n*[", Kind.FOREIGN, b"\xff\n*["),
     ],
@@ -48,6 +54,76 @@ def test_key_names_with_an_empty_prefix_begin_with_a_colon():
 
     assert names.group_of(b":1:api:X:1") == (Kind.ANSWERS, b"api:X")
     assert names.group_of(b"django:1:api:X:1")[0] is Kind.FOREIGN
+
+
+COOKIE = b"k3y0f1session2abcdef456789abcdef"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        b"django:1:django.contrib.sessions.cache" + COOKIE,
+        b"django:1:django.contrib.sessions.cached_db" + COOKIE,
+        b"django:1:sessionid_" + COOKIE,
+        b"django:1:api:X:session_id=" + COOKIE,
+        b"django:1:token:" + COOKIE,
+        b"cache_stats:django:1:django.contrib.sessions.cache" + COOKIE,
+        b"cache_warming_lock:x:session:" + COOKIE,
+        b"django:2:django.contrib.sessions.cache" + COOKIE,
+        b"shop:1:anything:" + COOKIE,
+        b"session:" + COOKIE,
+        b"SESSION_" + COOKIE,
+        b"session" + COOKIE,
+        COOKIE,
+    ],
+)
+def test_key_names_tell_no_name_that_lets_somebody_in(name):
+    """Of this site, of others, without a prefix, inside of another name; neither the name nor its group."""
+    for told in (DJANGO.tellable(name), masked(DJANGO.group_of(name)[1]), DJANGO.told(name).encode()):
+        assert COOKIE[4:] not in told
+    assert DJANGO.told(name).endswith("…")
+
+
+@pytest.mark.parametrize(
+    "name", [b"django:1:api:SessionViewSet:12", b"django:1:api:X:page=2", b"django:1:throttle:anon:203.0.113.7"]
+)
+def test_key_names_tell_whole_names_of_this_site(name):
+    """What lets nobody in is shown as it is."""
+    assert DJANGO.tellable(name) == name
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "django.contrib.sessions.cache{0}",
+        "django:1:django.contrib.sessions.cached_db{0}",
+        "session:{0}*",
+        "sessionid_{0}",
+        "shop:1:session:{0}",
+        "session\\:{0}",
+        "session:8f14e45f-ceea-467f-a9d5-0123456789ab",
+    ],
+)
+def test_pattern_that_holds_the_key_of_a_session_is_refused_without_repeating_it(pattern):
+    """Title, scope and intent of a plan are kept, and so is the refusal."""
+    with pytest.raises(RefusedError, match="key of one session") as caught:
+        bounded(pattern.format(COOKIE.decode()), DJANGO)
+
+    assert COOKIE.decode() not in str(caught.value)
+    assert "0123456789ab" not in str(caught.value)
+
+
+@pytest.mark.parametrize("pattern", ["session:user_profile:*", "django.contrib.sessions.cache*", "session:ab*"])
+def test_pattern_that_names_sessions_is_none_that_holds_a_key(pattern):
+    """Words and the beginning of a name."""
+    assert bounded(pattern, DJANGO).text == pattern
+
+
+def test_pattern_spares_what_looks_like_another_site_within_the_prefix():
+    """KEY_PREFIX ``django:1`` beside ``django``."""
+    for pattern in (everything(DJANGO), bounded("1*", DJANGO)):
+        assert pattern.spares(b"django:1:1:api:CourseViewSet:1")
+    assert not everything(DJANGO).spares(b"django:1:api:CourseViewSet:1")
 
 
 def test_shown_of_a_hostile_name_is_one_short_line():

@@ -12,6 +12,11 @@ import pytest
 from runbooks_lib.errors import RefusedError
 from runbooks_lib.records.leases import LeaseHeldError, Leases
 from runbooks_lib.records.ledger import Ledger
+from runbooks_lib.records.origin import this_process
+
+#: What a process of this boot would have that took this one's number.
+BOOT, TICKS, NAMESPACE = this_process().started.split("/")
+SAME_BOOT_LATER = f"{BOOT}/{int(TICKS) + 1}/{NAMESPACE}"
 
 
 @pytest.fixture
@@ -109,11 +114,12 @@ def test_leases_that_ran_out_are_free_and_the_taker_says_from_whom(leases, ledge
     ("columns", "free"),
     [
         ({"pid": 2**22 + 7}, True),
-        ({"started": "another boot/1"}, True),
+        ({"started": SAME_BOOT_LATER}, True),
+        ({"started": "another boot/1"}, False),
         ({"pid": 2**22 + 7, "outlives_process": 1}, False),
         ({"pid": 2**22 + 7, "host": "elsewhere"}, False),
     ],
-    ids=["dead", "pid used again", "outlives its process", "other machine"],
+    ids=["dead", "pid used again", "another boot", "outlives its process", "other machine"],
 )
 def test_leases_of_a_dead_process_are_free_here_unless_they_outlive_it(leases, runs_folder, columns, free):
     """A number that another process has by now is dead as well; of another machine nobody knows."""
@@ -199,6 +205,19 @@ def test_leases_break_without_reason_or_holder_is_refused(leases, resource, reas
     with pytest.raises(RefusedError, match=words):
         leases.break_lease("sandbox", resource, operator="carl", reason=reason, run_id="r")
     assert len(leases.held()) == 1
+
+
+def test_leases_of_one_site_under_two_names_keep_each_other_out(leases):
+    """By where they lead; a name of another place does not hinder."""
+    (held,) = take(leases, places=("a", "b"))
+
+    with pytest.raises(LeaseHeldError, match="staging is the same site under another name"):
+        take(leases, environment="staging", holder="run-2", places=("b", "c"))
+    assert take(leases, environment="elsewhere", holder="run-3", places=("d",))
+    assert take(leases, "flag:Y", environment="staging", holder="run-4", places=("b",))
+    assert [lease.resource for lease in leases.held("staging", ("a",))] == ["flag:Y", "flag:X"]
+    leases.release((held,))
+    assert take(leases, environment="staging", holder="run-2", places=("b", "c"))
 
 
 def test_leases_of_nothing_and_before_the_first_event_are_nothing(leases, runs_folder):

@@ -8,12 +8,15 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import sqlalchemy as sa
 
 from runbooks_lib.errors import RecordError
 from runbooks_lib.model import Status
 from runbooks_lib.records.chain import find_faults
+from runbooks_lib.records.database_errors import explain
 from runbooks_lib.records.event import GENESIS, Event, canonical_json, event_hash
 from runbooks_lib.records.ledger import Ledger
+from runbooks_lib.records.run_record import start_run
 
 
 def chain(count: int) -> list[Event]:
@@ -209,8 +212,10 @@ def test_ledger_a_missing_trigger_comes_back(ledger, runs_folder):
     tamper(runs_folder, "DROP TRIGGER runbook_events_no_update")
     again = Ledger(f"sqlite:///{runs_folder / 'ledger.sqlite3'}")
     append(again)
-    again.close()
 
+    assert [event.kind for event in again.events()][1] == "ledger.restored"
+    assert again.verify_chain() == ()
+    again.close()
     with pytest.raises(sqlite3.IntegrityError):
         tamper(runs_folder, "UPDATE runbook_events SET operator = 'x'")
 
@@ -317,3 +322,31 @@ def tamper(runs_folder, statement: str) -> None:
         connection.execute(statement)
     finally:
         connection.close()
+
+
+def test_ledger_whose_user_may_not_read_is_not_said_to_be_unwritable():
+    """To write an event, the one before it is read: PostgreSQL's words do not say which was refused."""
+    url = sa.make_url("postgresql+psycopg://u:hunter22@db/ledger")
+    error = explain(PermissionError("permission denied for table runbook_events"), url, "write")
+    refused = explain(Exception("permission denied for table runbook_events"), url, "write")
+
+    assert "could not be used: the user may not do that" in refused.message
+    assert "hunter22" not in refused.message + error.message
+
+
+@pytest.mark.parametrize("blocked", ["runs", "runs/2026-11-22"])
+def test_run_whose_folder_is_a_file_names_the_file_and_not_the_disk(tmp_path, blocked):
+    """A full disk has a command of its own."""
+    path = tmp_path / blocked
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("in the way")
+    with pytest.raises(RecordError, match="could not be made") as raised:
+        start_run(
+            ledger=Ledger(f"sqlite:///{tmp_path}/ledger.sqlite3"),
+            runs_folder=tmp_path / "runs",
+            runbook="triage",
+            environment="sandbox",
+            parameters={},
+            started_at=datetime(2026, 11, 22, 2, 14, tzinfo=UTC),
+        )
+    assert raised.value.hint == f"move the file that stands where a folder should be: ls -ld {tmp_path / 'runs'}"

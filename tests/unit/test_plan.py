@@ -34,6 +34,8 @@ def plan_of(**changes):
         {"environment": "staging"},
         {"action": "enable_feature"},
         {"scope": "elsewhere"},
+        {"target": {"manage": "0" * 64}},
+        {"protected": False},
         {"intent": {"feature": "ENHANCED_CACHE", "percentage": 50}},
         {"rests_on": {"strategy": "gradual", "percentage": 11}},
     ],
@@ -83,3 +85,15 @@ def test_differences_name_what_changed_with_both_values():
     now = plan_of(rests_on={"strategy": "gradual", "percentage": 50})
 
     assert differences(plain(plan_of()), now) == ("percentage: 10 when it was planned, 50 now",)
+
+
+def test_differences_name_the_part_of_the_configuration_that_leads_elsewhere():
+    """Its fingerprints would tell people nothing."""
+    then = plain(plan_of(target={"manage": "a", "redis_url": "r"}))
+    now = plan_of(target={"manage": "b", "redis_url": "r", "site.settings": "s"}, protected=False)
+
+    assert differences(then, now) == (
+        "protected: True when it was planned, False now",
+        "manage leads elsewhere than when it was planned",
+        "site.settings leads elsewhere than when it was planned",
+    )

@@ -9,10 +9,11 @@ from builders import HOSTILE
 from change_builders import AT, hostile_outcome, outcome_of, plan_of
 
 from runbooks_lib.actions.outcome import Result
-from runbooks_lib.actions.plan import Guard
+from runbooks_lib.actions.plan import Command, Guard
 from runbooks_lib.changes import kept
 from runbooks_lib.model import Evidence
 from runbooks_lib.presentation import display
+from runbooks_lib.presentation.commands import pieces
 from runbooks_lib.presentation.log import change_lines, line
 from runbooks_lib.presentation.plans import sheet_of, sheet_of_plan
 from runbooks_lib.presentation.sheet import render_sheet
@@ -153,7 +154,7 @@ def test_outcome_text_of_a_hostile_name_is_harmless_and_fits_the_terminal(result
 @pytest.mark.parametrize("result", list(Result))
 def test_outcome_html_of_a_hostile_name_is_text(result):
     """In JupyterLab a freshly run cell is trusted."""
-    html = display.show_outcome(hostile_outcome(result)).html
+    html = display.show_outcome(hostile_outcome(result), secrets=()).html
 
     assert "<img" not in html
     assert "\u202e" not in html
@@ -188,13 +189,13 @@ def test_outcome_text_says_the_same_with_colour():
 
 def test_show_plan_and_show_outcome_have_a_text_and_an_html_form():
     """A notebook cell ends in one of them."""
-    shown = display.show_plan(plan_of())
+    shown = display.show_plan(plan_of(), secrets=())
 
     assert shown.text.startswith("PLAN")
     assert "serve ENHANCED_CACHE" in shown.html
     assert (
         "runbooks check 77 --environment production"
-        in display.show_outcome(outcome_of(Result.MAY_HAVE_CHANGED, action_id="77")).html
+        in display.show_outcome(outcome_of(Result.MAY_HAVE_CHANGED, action_id="77"), secrets=()).html
     )
 
 
@@ -224,7 +225,7 @@ def event_of(kind, payload, **changes):
         ("run.started", {"runbook": "change", "parameters": {"action": "set_percentage"}}, "started change set_perc"),
         ("run.judged", {"status": "FAIL", "severity": 2, "headline": "hit rate 54 %"}, "judged FAIL, severity 2: hit"),
         ("run.finished", {"outcome": "interrupted", "detail": "Ctrl-C"}, "run interrupted: Ctrl-C"),
-        ("plan.proposed", {"plan": {"title": "serve X", "digest": "9c1f"}}, "planned serve X [9c1f]"),
+        ("plan.proposed", {"plan": {"title": "serve X", "digest": "9c1f"}}, "planned to serve X [9c1f]"),
         (
             "approval.given",
             {"digest": "9c1f", "expires_at": "2026-11-22T03:20:31.000000Z", "signature": "x"},
@@ -236,7 +237,11 @@ def event_of(kind, payload, **changes):
             "began to serve X [9c1f], reason: soaked, approved by ben",
         ),
         ("action.ended", {"result": "applied", "detail": "Done.", "action_id": "77"}, "applied: Done. (action 77)"),
-        ("action.refused", {"action": "clear_all", "detail": "no approval"}, "refused clear_all: no approval"),
+        (
+            "action.refused",
+            {"action": "clear_all", "detail": "no approval"},
+            "refused clear_all, nothing changed: no approval",
+        ),
         ("action.checked", {"action_id": "77", "confirmed": None, "detail": "x"}, "77: could not be read, so still"),
         ("lock.acquired", {"resources": ["redis:keys"], "purpose": "clear_all"}, "locked redis:keys for clear_all"),
         (
@@ -244,7 +249,9 @@ def event_of(kind, payload, **changes):
             {"resource": "a", "previous": {"operator": "ben"}, "reason": "gone"},
             "broke the lock a of ben",
         ),
-        ("incident.opened", {"severity": 1, "note": ""}, "incident.opened severity=1"),
+        ("incident.opened", {"severity": 1, "title": "cache down"}, "incident opened, severity 1: cache down"),
+        ("lock.taken_over", {"resource": "a", "previous": {"operator": "ben"}}, "took over the lock a of ben"),
+        ("something.new", {"severity": 1, "note": ""}, "something new severity 1"),
     ],
 )
 def test_log_line_says_in_words_what_happened(kind, payload, words):
@@ -276,3 +283,68 @@ def test_log_line_of_a_hostile_or_empty_event_is_one_harmless_line(kind, payload
     assert "\x1b" not in shown
     assert "\u202e" not in shown
     assert len(shown) < 700
+
+
+@pytest.mark.parametrize("width", [80, 100, 120])
+@pytest.mark.parametrize("result", [Result.REFUSED, Result.MAY_HAVE_CHANGED, Result.STOPPED])
+def test_outcome_text_sets_a_command_in_a_sentence_on_a_line_of_its_own(result, width):
+    """It can be pasted from a terminal of any width."""
+    command = "runbooks check 0d8f7a3e-6c1b-4e0a-9a57-7a1d7d1f0c55 --environment production"
+    hint = f"look how it is now before anything else is done on this site by anybody: {command}; then plan again"
+    lines = text_of(outcome_of(result, hint=hint), width=width).splitlines()
+
+    assert command in [one.strip() for one in lines]
+    assert any(one.strip() == "then plan again" for one in lines)
+    assert [one for one in lines if len(one) > width and "runbooks " not in one] == []
+
+
+@pytest.mark.parametrize(
+    ("sentence", "commands"),
+    [
+        ("see: runbooks locks", ["runbooks locks"]),
+        ("see runbooks locks and runbooks log, then plan again", ["runbooks locks", "runbooks log"]),
+        ("`runbooks verify` says so", ["runbooks verify"]),
+        ("approved by another (runbooks approve 9c1f-77ab-03de)", ["runbooks approve 9c1f-77ab-03de"]),
+        ("runbooks change x -p 'a=b; c' --reason WHY, at once", ["runbooks change x -p 'a=b; c' --reason WHY"]),
+        ("make room: df -h /var/lib", ["df -h /var/lib"]),
+        ("the runbooks are many", []),
+        ("echo x | runbooks approve …", []),
+        ("", []),
+    ],
+)
+def test_pieces_of_a_sentence_are_its_commands_and_the_words_around_them(sentence, commands):
+    """Brackets around a command go; nothing else is lost."""
+    found = pieces(sentence)
+
+    assert [one.text for one in found if one.command] == commands
+    assert re.sub(r"\W", "", "".join(one.text for one in found)) == re.sub(r"\W", "", sentence)
+
+
+@pytest.mark.parametrize("result", list(Result))
+def test_show_outcome_in_a_live_cell_shows_no_secret(result):
+    """Also where the secret would be cut, wrapped or escaped; the digest stays that of the plan."""
+    secret = "hunter2&<more>" * 20
+    seen = (Evidence(secret, f"value {secret}", f"redis://:{secret}@cache"),)
+    plan = plan_of(
+        before=seen,
+        after=seen,
+        blast_radius=seen,
+        spared=seen,
+        notes=(secret,),
+        title=f"set {secret}",
+        undo=Command("clear_pattern", {"pattern": secret}),
+        guards=(Guard("holds", holds=False, detail=secret, hint=secret),),
+    )
+    outcome = outcome_of(result, plan=plan, account=seen, detail=secret, hint=secret, reason=secret, undo=plan.undo)
+    shown = display.show_outcome(outcome, secrets=(secret,))
+    planned = display.show_plan(plan, secrets=(secret,))
+
+    assert "hunter2" not in shown.text + shown.html + planned.text + planned.html
+    assert plan.digest in planned.text
+
+
+def test_show_table_says_in_its_text_form_what_it_shows():
+    """A terminal and a screen reader get the caption too."""
+    shown = display.show_table(("What", "Now"), [("hit rate", "91 %")], caption="How the site does")
+
+    assert shown.text.splitlines() == ["How the site does", "What | Now", "hit rate | 91 %"]

@@ -9,6 +9,7 @@ from builders import AROUND, HOSTILE, NO_PROMETHEUS, NOW, history, lookups, situ
 
 from runbooks_lib.facts import EndpointLookups
 from runbooks_lib.judgement.triage import judge_triage
+from runbooks_lib.model import NextStep
 from runbooks_lib.policy import Policy
 from runbooks_lib.presentation import display, markup, plots, text
 
@@ -132,3 +133,14 @@ def test_shown_objects_have_a_text_and_an_html_form():
     bundle = display.show_findings(hostile_verdict().findings)._repr_mimebundle_()
     assert set(bundle) == {"text/plain", "text/html"}
     json.dumps(bundle)
+
+
+def test_text_sets_a_command_inside_a_step_or_note_on_a_line_of_its_own():
+    """Also in HTML, where it stands in a block to copy."""
+    command = "runbooks check 0d8f7a3e-6c1b-4e0a-9a57-7a1d7d1f0c55 --environment production"
+    said = f"{'a sentence that is long enough to be wrapped in the middle ' * 2}of it: {command}; then look again"
+    verdict = replace(hostile_verdict(), next_steps=(NextStep(said),), notes=(said,))
+
+    assert [line.strip() for line in text.render(verdict).splitlines()].count(command) == 2
+    assert f"<code>{command}</code>" in markup.steps_list(verdict.next_steps)
+    assert "then look again" in markup.steps_list(verdict.next_steps)

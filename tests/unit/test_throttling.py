@@ -6,6 +6,7 @@ import pytest
 from builders import FROM, HOSTILE, NO_PROMETHEUS, NO_REDIS, NO_WEB, requests
 
 from runbooks_lib.actions.registry import make_action
+from runbooks_lib.actions.throttle_windows import CounterSeen, is_anew
 from runbooks_lib.actions.throttling import ResetThrottle
 from runbooks_lib.errors import UsageError
 from runbooks_lib.facts import Flag, Flags, ThrottleCounter, ThrottleCounters
@@ -48,6 +49,26 @@ def test_reset_throttle_of_what_is_no_address_is_refused(client):
     """Only an address can be an anonymous client; patterns above all are none."""
     with pytest.raises(UsageError, match="is no IP address"):
         ResetThrottle(client=client)
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "anew"),
+    [
+        (CounterSeen("k", 100, 3, 50.0, 50.1), CounterSeen("k", 2, 1, 50.05, 50.2), True),
+        (CounterSeen("k", 100, 3, 50.0, 50.1), CounterSeen("k", 100, 3, 50.05, 50.2), False),
+        (CounterSeen("k", 100, 3, 50.0, 50.1), CounterSeen("k", 101, 3, 50.6, 50.7), None),
+        (CounterSeen("k", 1, 1, 50.0, 50.1), CounterSeen("k", 1, 1, 50.6, 50.7), None),
+        (CounterSeen("k", None, 900, 50.0, 50.1), CounterSeen("k", None, 9, 50.6, 50.7), True),
+        (CounterSeen("k", None, 900, 50.0, 50.1), CounterSeen("k", None, 909, 50.6, 50.7), None),
+        (CounterSeen("k", None, None, 50.0, 50.1), CounterSeen("k", None, None, 90.0, 90.1), None),
+        (CounterSeen("k", 100, 3), CounterSeen("k", 100, 3), False),
+        (CounterSeen("k", 100, 3), CounterSeen("k", 1, 1, 50.0, 50.1), True),
+        (CounterSeen("k", 100, 3), CounterSeen("k", 100, 3, 50.0, 50.1), None),
+    ],
+)
+def test_is_anew_goes_by_what_it_holds_and_only_then_by_its_end(before, now, anew):
+    """Fewer requests are a new window whenever it ends; as many with the same end are the old one."""
+    assert is_anew(before, now) is anew
 
 
 @pytest.mark.parametrize("client", ["", "a\nb", "a\x00b", "x" * 201, "\u202eabc", "\x1b]0;owned\x07"])
@@ -162,7 +183,7 @@ def test_show_fullest_lists_first_whose_allowance_is_used_up_most_and_shows_clie
     state = ThrottleState(requests(), ThrottleCounters({"anon": 1, "user": 1}, found[::-1], 2, FROM), SETTINGS, flags())
     shown = show_fullest(state)
     lines = shown.text.splitlines()
-    assert lines[1].startswith("anon | ")
-    assert lines[2] == "user | 42 | 500 | 1,000 | 10 min"
+    assert lines[2].startswith("anon | ")
+    assert lines[3] == "user | 42 | 500 | 1,000 | 10 min"
     assert "<img" not in shown.html
     assert "refused" in show_fullest(replace(state, counters=NO_REDIS)).text

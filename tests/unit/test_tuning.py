@@ -13,6 +13,7 @@ from runbooks_lib.judgement.redis_effects import bytes_to_evict, effects, fits_h
 from runbooks_lib.judgement.tuning import GUIDE_REDIS, judge_redis_settings
 from runbooks_lib.judgement.tuning_site import SiteSettings, judge_site_settings
 from runbooks_lib.model import Kind, Provenance, Status, Unreadable
+from runbooks_lib.operations.tuning import tuning_headline
 from runbooks_lib.policy import GUIDE, allowance, policy_for
 from runbooks_lib.units import parse_redis_size
 
@@ -365,3 +366,16 @@ def test_guide_settings_are_those_that_the_guide_prints():
     """Redis Configuration and Django Settings Tuning."""
     assert (GUIDE.maxmemory, GUIDE.maxmemory_policy) == ("4gb", "allkeys-lru")
     assert (GUIDE.timeout_seconds, GUIDE.tcp_keepalive_seconds, GUIDE.max_connections) == (300, 60, 100)
+
+
+def test_tuning_headline_says_what_differs_from_the_guide_and_why_that_is_well():
+    """The same page plans the guide's value: both must be true at once."""
+    small = node(used=GIB // 16, settings={"maxmemory": str(GIB // 4)})
+    findings = (*of_redis(small).values(), *of_site().values())
+    (limit,) = [finding for finding in findings if finding.id == "tuning.redis.maxmemory"]
+
+    assert limit.status is Status.OK
+    assert "OK as it is, because what is there fits" in limit.detail
+    assert tuning_headline(findings).startswith("0 of 17 settings need attention; 1 differs from the guide and does no")
+    assert tuning_headline(findings).endswith("redis maxmemory 256.0 MiB (guide: 4.0 GiB)")
+    assert tuning_headline(tuple(of_redis().values())) == "0 of 6 settings need attention"

@@ -9,11 +9,14 @@ import sqlite3
 import pytest
 from records_fixtures import notebook_document, verdict_of
 
-from runbooks_lib.errors import UsageError
+from runbooks_lib.errors import RecordError, UsageError
+from runbooks_lib.model import Status
+from runbooks_lib.presentation.text import render_verification
 from runbooks_lib.records.approvals import Approvals
 from runbooks_lib.records.intentions import Intentions
 from runbooks_lib.records.leases import Leases
 from runbooks_lib.records.ledger import Ledger
+from runbooks_lib.records.schema import SQLITE_TRIGGERS
 from runbooks_lib.records.verify import verify
 
 OUTPUT = {"output_type": "stream", "name": "stdout", "text": ["hit rate\n", "72 %\n"]}
@@ -41,6 +44,12 @@ def check(ledger, runs_folder):
     return run
 
 
+@pytest.fixture
+def url(runs_folder) -> str:
+    """Of the ledger, for a process that comes later."""
+    return f"sqlite:///{runs_folder / 'ledger.sqlite3'}"
+
+
 def notebook(*sources):
     """A notebook with an output below each cell."""
     document = notebook_document(*sources)
@@ -61,6 +70,10 @@ def rewrite(runs_folder, *statements):
         connection.execute(f"DROP TRIGGER IF EXISTS runbook_events_{name}")
     for statement in statements:
         connection.execute(statement)
+    if statements:
+        # Whoever knows the ledger that well puts them back.
+        for statement in SQLITE_TRIGGERS:
+            connection.execute(statement)
     connection.close()
 
 
@@ -254,7 +267,7 @@ def test_verify_a_run_that_went_on_without_the_ledger_is_said_to_be_one(begin, l
     run.finish("finished")
     result = verify(ledger, runs_folder)
 
-    assert result.ok
+    assert (result.ok, result.status) == (True, Status.UNKNOWN)
     assert result.unrecorded == (run.id,)
 
 
@@ -351,9 +364,111 @@ def test_verify_locks_that_were_cut_off_the_end_are_seen(kept, ledger, check, ru
 
 
 def test_verify_without_the_triggers_still_reads_every_event(kept, ledger, runs_folder):
-    """Taking them out does not make a ledger look empty."""
+    """Taking them out does not make a ledger look empty, and is a fault of its own."""
     rewrite(runs_folder)
     fresh = Ledger(f"sqlite:///{runs_folder / 'ledger.sqlite3'}")
+    found = verify(fresh, runs_folder)
 
-    assert verify(fresh, runs_folder).events_count == 5
+    assert found.events_count == 5
+    assert {(fault.kind, fault.name) for fault in found.faults} == {
+        ("missing trigger", f"runbook_events_{name}") for name in ("no_update", "no_delete", "append")
+    }
     fresh.close()
+
+
+def test_verify_says_that_removed_triggers_were_put_back_by_the_next_write(kept, ledger, runs_folder, url):
+    """The door was open for a while, and nobody can say otherwise."""
+    rewrite(runs_folder)
+    again = Ledger(url)
+    again.append(kind="run.started", run_id="r", environment="sandbox", operator="anna")
+    found = verify(again, runs_folder)
+
+    assert found.ok
+    assert [event.kind for event in again.events()][-2:] == ["ledger.restored", "run.started"]
+    assert (
+        "runbook_events_no_update, runbook_events_no_delete, runbook_events_append had been removed" in found.notes[0]
+    )
+    assert render_verification(found).count("had been removed") == 1
+    again.close()
+
+
+def test_verify_a_trigger_that_was_replaced_by_one_that_does_nothing_is_named(kept, check, runs_folder):
+    """The name alone keeps nothing."""
+    empty = "CREATE TRIGGER runbook_events_no_update BEFORE UPDATE ON runbook_events BEGIN SELECT 1; END"
+    rewrite(runs_folder, empty)
+
+    assert check() == [("missing trigger", "runbook_events_no_update")]
+
+
+def test_verify_names_the_table_of_locks_when_somebody_dropped_it(changed, check, ledger, runs_folder, url):
+    """Also when the next lock made it anew: an event says so."""
+    ledger.close()
+    with sqlite3.connect(runs_folder / "ledger.sqlite3") as connection:
+        connection.execute("DROP TABLE runbook_leases")
+    assert check() == [("missing table", "runbook_leases")]
+
+    again = Ledger(url)
+    Leases(again).acquire(environment="e", resources=["x"], holder="r", operator="o", seconds=60, purpose="p")
+    assert [event.kind for event in again.events()][-2:] == ["ledger.restored", "lock.acquired"]
+    assert "runbook_leases" in verify(again, runs_folder).notes[0]
+    again.close()
+
+
+def test_verify_on_postgresql_names_a_trigger_that_is_switched_off(postgresql_url, tmp_path):
+    """Only the owner can switch it on again, so no write does it silently."""
+    import psycopg
+
+    shared = Ledger(postgresql_url)
+    shared.append(kind="run.started", run_id="r", environment="sandbox", operator="anna")
+    assert verify(shared, tmp_path).status is Status.OK
+    with psycopg.connect(postgresql_url.replace("+psycopg", ""), autocommit=True) as connection:
+        connection.execute("ALTER TABLE runbook_events DISABLE TRIGGER runbook_events_rows")
+
+    assert [(fault.kind, fault.name) for fault in verify(shared, tmp_path).faults] == [
+        ("missing trigger", "runbook_events_rows")
+    ]
+    shared.close()
+
+
+def test_verify_without_a_ledger_is_unknown_and_names_the_path(ledger, runs_folder):
+    """Nothing was verified, so nothing is fine."""
+    found = verify(ledger, runs_folder)
+
+    assert (found.status, found.status.exit_code) == (Status.UNKNOWN, 30)
+    assert f"there is no ledger at {runs_folder / 'ledger.sqlite3'}" in render_verification(found)
+    assert render_verification(found).startswith("UNKNOWN · 0 events")
+
+
+def test_verify_runs_that_are_a_plain_file_is_an_error_that_says_so(ledger, tmp_path):
+    """Not an empty folder."""
+    (tmp_path / "runs").write_text("", encoding="utf-8")
+
+    with pytest.raises(RecordError, match="is a file, not the folder of runs"):
+        verify(ledger, tmp_path / "runs")
+
+
+def test_verify_prints_the_head_that_tells_an_older_copy(kept, ledger, runs_folder):
+    """An older ledger without the newer folders looks whole: only its head, kept elsewhere, differs."""
+    head = ledger.head()
+    text = render_verification(verify(ledger, runs_folder))
+
+    assert f"Head  event 5 at {head.at}, {head.hash}" in text
+    assert "compare the head with one kept elsewhere" in text
+
+
+@pytest.mark.parametrize("name", ["notes.tmp", ".evil.tmp", "sub/receipt.json", ".hidden"])
+def test_verify_a_file_added_to_a_finished_run_is_an_extra_file(kept, check, name):
+    """Whatever it is called: only what an unfinished write leaves is no evidence."""
+    (kept.folder / name).parent.mkdir(exist_ok=True)
+    (kept.folder / name).write_text("x", encoding="utf-8")
+
+    assert check() == [("extra file", name)]
+
+
+@pytest.mark.parametrize("name", [".report.html.0123abcd.tmp", ".ipynb_checkpoints/notebook-checkpoint.ipynb"])
+def test_verify_what_is_no_evidence_is_named_all_the_same(kept, ledger, runs_folder, name):
+    """Nobody can hide a file in a record without its being said."""
+    (kept.folder / name).parent.mkdir(exist_ok=True)
+    (kept.folder / name).write_text("{}", encoding="utf-8")
+
+    assert verify(ledger, runs_folder).notes == (f"{kept.folder / name}: no evidence, not compared",)

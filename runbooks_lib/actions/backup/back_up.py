@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,9 +91,7 @@ class BackUp:
             spared=(Evidence("data and settings", "not changed: a backup reads"),),
             irreversible="there is nothing to put back: the data is not changed; to undo a backup, delete its folder",
             guards=guards_for(choices, folder),
-            offers=(
-                NextStep("look into a backup on a server of your own, away from the site", "runbooks restore FOLDER"),
-            ),
+            offers=(_look_into("FOLDER"),),
             notes=(*_notes(choices), *_left_behind(folder, site.environment.name)),
             read_at=read_at,
         )
@@ -137,7 +136,12 @@ def proved(folder: Path) -> ReadBack:
     equal, sampled = sum(p.sampled.equal for p in proofs), sum(len(p.entry.moment.sample) for p in proofs)
     detail = f"{units.things(len(proofs), 'file')} in {shown_path(folder)}, proved: {units.things(keys, 'key')}, "
     detail += f"{equal:,} of {sampled:,} sampled values equal"
-    return ReadBack(confirmed=True, evidence=evidence, detail=detail)
+    return ReadBack(True, evidence, detail, offers=(_look_into(str(folder)),))
+
+
+def _look_into(folder: str) -> NextStep:
+    command = shlex.join(["runbooks", "restore", folder])
+    return NextStep("Look into the backup on a server of your own, away from the site", command)
 
 
 def _stopped(folder: Path) -> ReadBack:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+from collections.abc import Callable
 
 from runbooks_lib.actions.backup.manifest import Moment, SampledKey
 from runbooks_lib.sources.keyspace.sample import Value, random_keys, shares, values_of
@@ -44,6 +45,19 @@ class ForkMoment:
         """
         self._before = self._values()
         self._states = [save_state(self._node)]
+
+    def closer(self, still_before: Callable[[], bool]) -> None:
+        """Read the first side once more, closer to a fork that lets itself be waited for.
+
+        Args:
+            still_before: asked when all is read; unless it holds, the earlier reading stays.
+
+        Raises:
+            SourceError: it could not be read.
+        """
+        values, state = self._values(), save_state(self._node)
+        if still_before():
+            self._before, self._states = values, [state]
 
     def after(self) -> None:
         """Read it again: the counts first.

@@ -15,6 +15,7 @@ from runbooks_lib.actions.plan import Guard
 from runbooks_lib.sources.rdb.persistence import Saving, may_run
 from runbooks_lib.sources.rdb.save_place import available_memory_bytes, existing, fork_may_be_refused, free_bytes
 from runbooks_lib.sources.redis.programs import how_to_get, is_older, missing, server_version
+from runbooks_lib.sources.redis.replies import version_of
 
 #: An RDB file was 0.8 of the memory that its data took, measured on 1.2 GB; incompressible data comes close to 1.
 DISK_FACTOR = 1.3
@@ -134,9 +135,7 @@ def _program_guards(choices: Sequence[Choice]) -> list[Guard]:
     if not lacking:
         guards[0] = Guard(guards[0].name, holds=True, detail=", ".join(_PROGRAMS))
         ours = server_version()
-        newest = max(
-            (choice.facts.version for choice in choices), key=lambda v: [int(p) for p in v.split(".") if p.isdecimal()]
-        )
+        newest = max((choice.facts.version for choice in choices), key=version_of)
         guards.append(
             Guard(
                 f"the redis-server here reads what Redis {newest} writes",

@@ -10,7 +10,7 @@ import os
 import subprocess
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from runbooks_lib import units
@@ -18,13 +18,15 @@ from runbooks_lib.actions.backup.fork_moment import ForkMoment
 from runbooks_lib.actions.site import Progress
 from runbooks_lib.errors import MayHaveChangedError, RefusedError, SourceError
 from runbooks_lib.redaction import one_line
-from runbooks_lib.sources.rdb.persistence import save_state
+from runbooks_lib.sources.rdb.persistence import Feeding, feeding
 from runbooks_lib.sources.redis.client import Address
 from runbooks_lib.sources.redis.nodes import ReadNode
 from runbooks_lib.sources.redis.programs import program
 
-#: Until the fork is seen, and afterwards.
-_POLL_SECONDS = (0.02, 0.2)
+#: Until a fork is seen, and afterwards.
+_POLL_SECONDS = (0.02, 0.1)
+#: While the fork is waited for, its first side is read again so often, and never for more than a part of the time.
+_CLOSER_SECONDS, _CLOSER_PART = 0.5, 0.2
 #: By default a server waits for more replicas before it feeds one (repl-diskless-sync-delay).
 FEED_DELAY_SECONDS = 5.0
 _NOT_LET_IN = ("NOPERM", "unknown command", "NOAUTH", "WRONGPASS", "Could not connect", "Connection refused")
@@ -72,7 +74,7 @@ class Dump:
                 umask=0o077,
             )
         try:
-            self._watch(process, moment)
+            self._watch(process, _Fork(self.node, moment))
         except SourceError as error:
             raise MayHaveChangedError(
                 f"{self.node.shown} could not be read while it was dumped: {error.message}", hint=error.hint
@@ -85,12 +87,10 @@ class Dump:
             log.unlink()
         _require_done(process.returncode, words, self.node, self.target)
 
-    def _watch(self, process: subprocess.Popen[bytes], moment: ForkMoment) -> None:
-        ends, forked = time.monotonic() + self.patience_seconds, False
+    def _watch(self, process: subprocess.Popen[bytes], fork: _Fork) -> None:
+        ends, size = time.monotonic() + self.patience_seconds, 0
         while process.poll() is None:
-            if not forked and self._forks():
-                forked = True
-                moment.after()
+            fork.look(data_came=size > 0)
             if time.monotonic() > ends:
                 raise MayHaveChangedError(
                     f"the dump of {self.node.shown} was not over after {units.duration(self.patience_seconds)}",
@@ -98,15 +98,67 @@ class Dump:
                 )
             size = self.target.stat().st_size if self.target.exists() else 0
             self.progress(Progress(size, None, f"bytes received from {self.node.shown}"))
-            time.sleep(_POLL_SECONDS[forked])
-        if not forked and process.returncode == 0:
-            moment.after()  # too quick to be seen
+            time.sleep(fork.pause_seconds)
+        if process.returncode == 0:
+            fork.look(data_came=True)  # it may have been too quick to be seen
 
-    def _forks(self) -> bool:
+
+@dataclass(slots=True)
+class _Fork:
+    """The fork that the dump is the image of, told from those that others cause.
+
+    A server lets a new replica wait (for others, or for a save that runs already), and anybody may save meanwhile. So
+    each fork that is seen is taken for ours until another one is seen before the data comes; and as long as ours is
+    certainly still to come, the first side is read again: what was written while it waited must not count as
+    written during the fork.
+    """
+
+    node: ReadNode
+    moment: ForkMoment
+    _certain: bool = False
+    _forks: tuple[str, ...] = ()
+    _closer_at: float = field(default_factory=time.monotonic)
+
+    @property
+    def pause_seconds(self) -> float:
+        """Until the next look: short while a fork may begin at any moment."""
+        return _POLL_SECONDS[bool(self._forks)]
+
+    def look(self, *, data_came: bool) -> None:
+        """Look once, and read the side of the fork that is to be read now.
+
+        Raises:
+            SourceError: it could not be read although the fork is over.
+        """
+        if self._certain:
+            return
         try:
-            return save_state(self.node).running
+            seen = feeding(self.node)
+            over = data_came or seen.begun
+            if seen.waits and not over:
+                self._closer(seen)
+            elif over or seen.running:
+                self._after(seen)
+                self._certain = over
         except SourceError:
-            return False  # what became of the dump is told by redis-cli
+            if data_came:
+                raise
+            # What became of the dump is told by redis-cli.
+
+    def _closer(self, seen: Feeding) -> None:
+        started = time.monotonic()
+        if started < self._closer_at:
+            return
+        self._forks = ()  # what was taken for our fork was none: its second side must be read anew
+        self.moment.closer(lambda: (now := feeding(self.node)).waits and now.forks == seen.forks)
+        ended = time.monotonic()
+        self._closer_at = ended + max(_CLOSER_SECONDS, (ended - started) / _CLOSER_PART)
+
+    def _after(self, seen: Feeding) -> None:
+        """Read the second side, unless it was read since the last fork."""
+        if self._forks != seen.forks:
+            self.moment.after()
+            self._forks = seen.forks
 
 
 def _command(address: Address, file_name: str) -> tuple[list[str], dict[str, str]]:

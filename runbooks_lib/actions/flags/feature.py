@@ -33,8 +33,76 @@ from runbooks_lib.model import Evidence
 _LARGEST_ID = 2**63 - 1
 
 
+class _SetsState:
+    """What the actions share that make one flag stand in a given way; they differ in ``state`` and ``title``."""
+
+    __slots__ = ()
+    name: ClassVar[str]
+    feature: str
+    accept_volatile: bool
+
+    @property
+    def state(self) -> FlagState:
+        """How the flag shall stand."""
+        raise NotImplementedError
+
+    @property
+    def title(self) -> str:
+        """What it does, in the infinitive."""
+        raise NotImplementedError
+
+    def resources(self) -> tuple[str, ...]:
+        """The flag."""
+        return (f"flag:{self.feature}",)
+
+    def plan(self, site: Site) -> Plan:
+        """See ``Action.plan``."""
+        change = Change(self.name, self.title, _intent(self), {self.feature: self.state}, self.accept_volatile)
+        return plan_states(change, site)
+
+    def write(self, plan: Plan, site: WritableSite) -> Written:
+        """See ``Action.write``."""
+        return write_states(plan, site, {self.feature: self.state})
+
+    def read_back(self, plan: Plan, site: Site, written: Mapping[str, Any]) -> ReadBack:  # noqa: ARG002 - what it must be stands in the action
+        """See ``Action.read_back``."""
+        return read_states_back(site, {self.feature: self.state}, written)
+
+
+class _ChangesMembership:
+    """What the actions share that put one user on a whitelist or take one off; how the flag stands otherwise stays."""
+
+    __slots__ = ()
+    name: ClassVar[str]
+    adding: ClassVar[bool]
+    feature: str
+    user_id: int
+    accept_volatile: bool
+
+    def __post_init__(self) -> None:
+        """Raises UsageError for what can be no name and no user."""
+        require_name(self.feature)
+        _require_user(self.user_id)
+
+    def resources(self) -> tuple[str, ...]:
+        """The flag."""
+        return (f"flag:{self.feature}",)
+
+    def plan(self, site: Site) -> Plan:
+        """See ``Action.plan``."""
+        return _plan_membership(self, site)
+
+    def write(self, plan: Plan, site: WritableSite) -> Written:
+        """See ``Action.write``."""
+        return write_steps(plan, site, [Step(self.feature, self.name, (self.user_id,))])
+
+    def read_back(self, plan: Plan, site: Site, written: Mapping[str, Any]) -> ReadBack:
+        """See ``Action.read_back``."""
+        return _read_membership_back(self, plan, site, written)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EnableFeature:
+class EnableFeature(_SetsState):
     """Serve a feature to everybody.
 
     Attributes:
@@ -50,25 +118,19 @@ class EnableFeature:
         """Raises UsageError for what can be no name."""
         require_name(self.feature)
 
-    def resources(self) -> tuple[str, ...]:
-        """The flag."""
-        return (f"flag:{self.feature}",)
+    @property
+    def state(self) -> FlagState:
+        """On."""
+        return ON
 
-    def plan(self, site: Site) -> Plan:
-        """See ``Action.plan``."""
-        return plan_states(_change(self, f"serve {self.feature} to everybody", ON), site)
-
-    def write(self, plan: Plan, site: WritableSite) -> Written:
-        """See ``Action.write``."""
-        return write_states(plan, site, {self.feature: ON})
-
-    def read_back(self, plan: Plan, site: Site, written: Mapping[str, Any]) -> ReadBack:  # noqa: ARG002 - what it must be stands in the action
-        """See ``Action.read_back``."""
-        return read_states_back(site, {self.feature: ON}, written)
+    @property
+    def title(self) -> str:
+        """What it does, in the infinitive."""
+        return f"serve {self.feature} to everybody"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DisableFeature:
+class DisableFeature(_SetsState):
     """Take a feature away from everybody, those on its whitelist included.
 
     Attributes:
@@ -84,25 +146,19 @@ class DisableFeature:
         """Raises UsageError for what can be no name."""
         require_name(self.feature)
 
-    def resources(self) -> tuple[str, ...]:
-        """The flag."""
-        return (f"flag:{self.feature}",)
+    @property
+    def state(self) -> FlagState:
+        """Off."""
+        return OFF
 
-    def plan(self, site: Site) -> Plan:
-        """See ``Action.plan``."""
-        return plan_states(_change(self, f"take {self.feature} away from everybody", OFF), site)
-
-    def write(self, plan: Plan, site: WritableSite) -> Written:
-        """See ``Action.write``."""
-        return write_states(plan, site, {self.feature: OFF})
-
-    def read_back(self, plan: Plan, site: Site, written: Mapping[str, Any]) -> ReadBack:  # noqa: ARG002 - what it must be stands in the action
-        """See ``Action.read_back``."""
-        return read_states_back(site, {self.feature: OFF}, written)
+    @property
+    def title(self) -> str:
+        """What it does, in the infinitive."""
+        return f"take {self.feature} away from everybody"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SetPercentage:
+class SetPercentage(_SetsState):
     """Serve a feature to a share of the users; turns its strategy to gradual.
 
     Attributes:
@@ -123,29 +179,17 @@ class SetPercentage:
 
     @property
     def state(self) -> FlagState:
-        """How the flag shall stand."""
+        """Gradual."""
         return FlagState("gradual", self.percentage)
 
-    def resources(self) -> tuple[str, ...]:
-        """The flag."""
-        return (f"flag:{self.feature}",)
-
-    def plan(self, site: Site) -> Plan:
-        """See ``Action.plan``."""
-        title = f"serve {self.feature} to {self.percentage} % of the users"
-        return plan_states(_change(self, title, self.state), site)
-
-    def write(self, plan: Plan, site: WritableSite) -> Written:
-        """See ``Action.write``."""
-        return write_states(plan, site, {self.feature: self.state})
-
-    def read_back(self, plan: Plan, site: Site, written: Mapping[str, Any]) -> ReadBack:  # noqa: ARG002 - what it must be stands in the action
-        """See ``Action.read_back``."""
-        return read_states_back(site, {self.feature: self.state}, written)
+    @property
+    def title(self) -> str:
+        """What it does, in the infinitive."""
+        return f"serve {self.feature} to {self.percentage} % of the users"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AddToWhitelist:
+class AddToWhitelist(_ChangesMembership):
     """Put one user on the whitelist of a feature.
 
     Attributes:
@@ -155,34 +199,14 @@ class AddToWhitelist:
     """
 
     name: ClassVar[str] = "add_to_whitelist"
+    adding: ClassVar[bool] = True
     feature: str
     user_id: int
     accept_volatile: bool = False
 
-    def __post_init__(self) -> None:
-        """Raises UsageError for what can be no name and no user."""
-        require_name(self.feature)
-        _require_user(self.user_id)
-
-    def resources(self) -> tuple[str, ...]:
-        """The flag."""
-        return (f"flag:{self.feature}",)
-
-    def plan(self, site: Site) -> Plan:
-        """See ``Action.plan``."""
-        return _plan_membership(self, site, Command("remove_from_whitelist", dataclasses.asdict(self)))
-
-    def write(self, plan: Plan, site: WritableSite) -> Written:
-        """See ``Action.write``."""
-        return write_steps(plan, site, [Step(self.feature, self.name, (self.user_id,))])
-
-    def read_back(self, plan: Plan, site: Site, written: Mapping[str, Any]) -> ReadBack:
-        """See ``Action.read_back``."""
-        return _read_membership_back(self, plan, site, written)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RemoveFromWhitelist:
+class RemoveFromWhitelist(_ChangesMembership):
     """Take one user off the whitelist of a feature.
 
     Attributes:
@@ -192,42 +216,23 @@ class RemoveFromWhitelist:
     """
 
     name: ClassVar[str] = "remove_from_whitelist"
+    adding: ClassVar[bool] = False
     feature: str
     user_id: int
     accept_volatile: bool = False
 
-    def __post_init__(self) -> None:
-        """Raises UsageError for what can be no name and no user."""
-        require_name(self.feature)
-        _require_user(self.user_id)
 
-    def resources(self) -> tuple[str, ...]:
-        """The flag."""
-        return (f"flag:{self.feature}",)
-
-    def plan(self, site: Site) -> Plan:
-        """See ``Action.plan``."""
-        return _plan_membership(self, site, Command("add_to_whitelist", dataclasses.asdict(self)))
-
-    def write(self, plan: Plan, site: WritableSite) -> Written:
-        """See ``Action.write``."""
-        return write_steps(plan, site, [Step(self.feature, self.name, (self.user_id,))])
-
-    def read_back(self, plan: Plan, site: Site, written: Mapping[str, Any]) -> ReadBack:
-        """See ``Action.read_back``."""
-        return _read_membership_back(self, plan, site, written)
+def _intent(action: _SetsState | _ChangesMembership) -> dict[str, Any]:
+    """The parameters."""
+    # What is made of these bases is a dataclass; the bases themselves cannot be, without a default for every field.
+    return dataclasses.asdict(action)  # type: ignore[call-overload, no-any-return]
 
 
-def _change(action: EnableFeature | DisableFeature | SetPercentage, title: str, state: FlagState) -> Change:
-    intent = dataclasses.asdict(action)
-    return Change(action.name, title, intent, {action.feature: state}, action.accept_volatile)
-
-
-def _plan_membership(action: AddToWhitelist | RemoveFromWhitelist, site: Site, undo: Command) -> Plan:
+def _plan_membership(action: _ChangesMembership, site: Site) -> Plan:
     """One user more or less on a whitelist; how the flag stands otherwise stays."""
     readings = read_for(site, (action.feature,), user_id=action.user_id)
     flag, listed = known_flag(readings.service, action.feature), readings.service.whitelisted
-    adding = isinstance(action, AddToWhitelist)
+    adding, intent = action.adding, _intent(action)
     verb = "put user {} on" if adding else "take user {} off"
     count = flag.whitelist_count
     after = None if count is None else count + (1 if adding else -1)
@@ -237,7 +242,7 @@ def _plan_membership(action: AddToWhitelist | RemoveFromWhitelist, site: Site, u
         environment=site.environment.name,
         protected=site.environment.protected,
         scope=scope_of(site),
-        intent=dataclasses.asdict(action),
+        intent=intent,
         rests_on={**resting({action.feature: flag}), "listed": listed},
         resources=action.resources(),
         read_at=readings.read_at,
@@ -247,20 +252,18 @@ def _plan_membership(action: AddToWhitelist | RemoveFromWhitelist, site: Site, u
         ),
         after=(Evidence("on the whitelist", _listed(listed=adding, count=after)),),
         blast_radius=(Evidence("users", "1"), traffic(readings)),
-        undo=undo,
+        undo=Command("remove_from_whitelist" if adding else "add_to_whitelist", intent),
         guards=(answering(readings), guard_of(readings.store, accept_volatile=action.accept_volatile)),
         no_op=listed is adding,
         notes=_membership_notes(flag, listed=listed),
     )
 
 
-def _read_membership_back(
-    action: AddToWhitelist | RemoveFromWhitelist, plan: Plan, site: Site, written: Mapping[str, Any]
-) -> ReadBack:
+def _read_membership_back(action: _ChangesMembership, plan: Plan, site: Site, written: Mapping[str, Any]) -> ReadBack:
     """By membership where the site can tell it, else by the number of users on the list."""
     wait = copy_seconds_of(written) + 0.1
     first, later = site.django.flags_twice(wait, feature=action.feature, user_id=action.user_id)
-    adding = isinstance(action, AddToWhitelist)
+    adding = action.adding
     flags = [flag for flag in (first.named(action.feature), *later) if flag and flag.feature == action.feature]
     counts = [flag.whitelist_count for flag in flags]
     before = plan.rests_on.get(f"{action.feature}.whitelist_count")

@@ -24,7 +24,7 @@ FALLEN_BACK = {"PAGE_CACHE": ON, "ENHANCED_CACHE": OFF}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RollBackFeatures:
-    """Switch off all new features, as the guide lists them: enhanced cache, warming, rate limiting.
+    """Switch off the three features that the guide lists: enhanced cache, warming, rate limiting.
 
     Attributes:
         accept_volatile: set them even where flags are kept in the cache and fall back by themselves.
@@ -40,9 +40,10 @@ class RollBackFeatures:
     def plan(self, site: Site) -> Plan:
         """See ``Action.plan``."""
         optional = frozenset(ROLLED_BACK) - {"ENHANCED_CACHE"}
-        title = "switch off all new features"
+        title = "switch off the three features that the guide lists"
         intent = dataclasses.asdict(self)
-        return plan_states(Change(self.name, title, intent, ROLLED_BACK, self.accept_volatile, optional), site)
+        plan = plan_states(Change(self.name, title, intent, ROLLED_BACK, self.accept_volatile, optional), site)
+        return dataclasses.replace(plan, notes=(*plan.notes, _still_on(plan)))
 
     def write(self, plan: Plan, site: WritableSite) -> Written:
         """See ``Action.write``."""
@@ -50,7 +51,8 @@ class RollBackFeatures:
 
     def read_back(self, plan: Plan, site: Site, written: Mapping[str, Any]) -> ReadBack:
         """See ``Action.read_back``."""
-        return read_steps_back(site, _of_this_site(ROLLED_BACK, plan), written)
+        found = read_steps_back(site, _of_this_site(ROLLED_BACK, plan), written)
+        return dataclasses.replace(found, detail=f"{found.detail} {_still_on(plan)}") if found.confirmed else found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +122,12 @@ class RestoreFeatures:
 
 def _resources(states: Mapping[str, FlagState]) -> tuple[str, ...]:
     return tuple(sorted(f"flag:{name}" for name in states))
+
+
+def _still_on(plan: Plan) -> str:
+    """The features that the guide does not list, as they stood when it was planned."""
+    on = [f"{item.name} ({item.value})" for item in plan.spared if item.value != OFF.shown]
+    return f"Still on: {', '.join(on) or 'nothing'}."
 
 
 def _of_this_site(states: Mapping[str, FlagState], plan: Plan) -> dict[str, FlagState]:

@@ -9,12 +9,21 @@ from functools import partial
 from typing import Any
 
 from runbooks_lib import units
-from runbooks_lib.actions.flags.states import FlagState, can_set, is_so, restoring, restoring_one, state_of
+from runbooks_lib.actions.flags.states import (
+    FlagState,
+    can_set,
+    is_so,
+    percent_shown,
+    restoring,
+    restoring_one,
+    state_of,
+)
 from runbooks_lib.actions.flags.store import Store, guard_of, store_of
 from runbooks_lib.actions.plan import Command, Guard, Plan
 from runbooks_lib.actions.site import Site
 from runbooks_lib.errors import RefusedError, SourceError
 from runbooks_lib.facts import Flag, FlagService, Health
+from runbooks_lib.judgement.next_steps import run_command
 from runbooks_lib.model import Evidence, Unreadable
 from runbooks_lib.sources.together import Read, read_together
 
@@ -120,7 +129,7 @@ def plan_states(change: Change, site: Site) -> Plan:
         spared=_spared(readings.service, present),
         undo=undo,
         irreversible=irreversible,
-        guards=_guards(changing, change, readings),
+        guards=_guards(changing, change, readings, site.environment.name),
         no_op=not changing,
         notes=(*notes, *_notes(readings)),
     )
@@ -191,10 +200,14 @@ def _require_methods(states: Mapping[str, FlagState], service: FlagService) -> N
 
 def _undo(flags: Mapping[str, Flag], service: FlagService, *, accept_volatile: bool) -> tuple[Command | None, str]:
     """The way back, or why there is none."""
-    lost = [name for name, flag in flags.items() if not can_set(state_of(flag), service)]
+    lost = [f"{name} ({state_of(flag).shown})" for name, flag in flags.items() if not can_set(state_of(flag), service)]
     if lost:
-        shown = ", ".join(f"{name} ({flags[name].strategy})" for name in lost)
-        return None, f"this site has no method that brings back the strategy of {shown}: note it, and set it by hand"
+        whole = (
+            "; set_percentage takes whole numbers"
+            if any(state_of(flag).is_fractional for flag in flags.values())
+            else ""
+        )
+        return None, f"this site has no method that brings back {', '.join(lost)}{whole}: note it, and set it by hand"
     if len(flags) == 1:
         ((name, flag),) = flags.items()
         return restoring_one(name, flag, accept_volatile=accept_volatile), ""
@@ -211,7 +224,10 @@ def _blast_radius(
 ) -> tuple[Evidence, ...]:
     """Whom it reaches: the share of the public, those on whitelists, and how many requests that is."""
     reached = [
-        Evidence(f"users served {name}", f"{state_of(flag).served_percent} % → {states[name].served_percent} %")
+        Evidence(
+            f"users served {name}",
+            " → ".join(percent_shown(one.served_percent) for one in (state_of(flag), states[name])),
+        )
         for name, flag in changing.items()
     ]
     listed = sum(flag.whitelist_count or 0 for flag in changing.values())
@@ -230,7 +246,7 @@ def _spared(service: FlagService, touched: Mapping[str, Flag]) -> tuple[Evidence
     return tuple(Evidence(flag.feature, state_of(flag).shown) for flag in service.flags if flag.feature not in touched)
 
 
-def _guards(changing: Mapping[str, Flag], change: Change, readings: Readings) -> tuple[Guard, ...]:
+def _guards(changing: Mapping[str, Flag], change: Change, readings: Readings, environment: str) -> tuple[Guard, ...]:
     raised = [
         name
         for name, flag in changing.items()
@@ -238,14 +254,15 @@ def _guards(changing: Mapping[str, Flag], change: Change, readings: Readings) ->
     ]
     guards = [answering(readings), guard_of(readings.store, accept_volatile=change.accept_volatile)]
     # Taking a feature away must always be possible; giving it to more users on a site that is down must not.
-    return (*guards, _health_guard(readings.health, raised[0])) if raised else tuple(guards)
+    return (*guards, _health_guard(readings.health, raised[0], environment)) if raised else tuple(guards)
 
 
-def _health_guard(health: Health | Unreadable, feature: str) -> Guard:
+def _health_guard(health: Health | Unreadable, feature: str, environment: str) -> Guard:
     name = "the cache is not down"
     if isinstance(health, Unreadable):
         return Guard(name, None, health.reason, health.hint or "bring the health endpoint back first")
-    hint = f"{feature} would be served to more users while the cache is down: bring it back first (runbooks run triage)"
+    first = f"bring it back first ({run_command('triage', environment)})"
+    hint = f"{feature} would be served to more users while the cache is down: {first}"
     return Guard(name, health.status.lower() != "down", f"the site says {health.status}", hint)
 
 

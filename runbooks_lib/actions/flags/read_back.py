@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -109,24 +109,51 @@ def served_by_metrics(site: Site, states: Mapping[str, FlagState], written: Mapp
     Source:
         /metrics of the site and of ``metrics_urls``, now; Prometheus for all instances, as of their last scrape.
     """
-    return (_by_exposition(site, states), _by_prometheus(site, states, written))
+    (exposed, first), (scraped, second) = _by_exposition(site, states), _by_prometheus(site, states, written)
+    return (exposed, scraped, *_not_yet((*first, *second), written))
 
 
-def _by_exposition(site: Site, states: Mapping[str, FlagState]) -> Evidence:
+def _not_yet(behind: Sequence[str], written: Mapping[str, Any]) -> tuple[Evidence, ...]:
+    """Who shows another percentage, and until when that is normal; nothing where all agree."""
+    if not behind:
+        return ()
+    until = _settled(written)
+    after = f" after {units.clock(until)}" if until.timestamp() > 0 else ""
+    text = (
+        f"{', '.join(behind[:_SHOWN_MAX])}: an idle process shows what it served last, and Prometheus what it scraped; "
+        f"normal until each has used the flag again{after} and was scraped; one that serves and stays behind is not"
+    )
+    return (Evidence("not serving it yet", text),)
+
+
+def _settled(written: Mapping[str, Any]) -> datetime:
+    """From when on no process serves a copy from before the change; 1970 where that is not known."""
+    changed = datetime.fromtimestamp(float(written.get("store_changed_at") or 0), UTC)
+    return changed + timedelta(seconds=copy_seconds_of(written) if changed.timestamp() else 0)
+
+
+def _by_exposition(site: Site, states: Mapping[str, FlagState]) -> tuple[Evidence, list[str]]:
     name = f"{METRIC}, now"
     try:
         pages = site.web.exposition().pages
     except SourceError as error:
-        return Evidence(name, f"unknown: {error.message}", "web")
-    shown = []
+        return Evidence(name, f"unknown: {error.message}", "web"), []
+    shown, behind = [], []
     for number, page in enumerate(pages, start=1):
         series = parse_exposition(page.text, frozenset({METRIC})).values.get(METRIC, {})
         found = [(dict(labels).get("feature", ""), value) for labels, value in series.items()]
         shown += [f"{one} {value:g} % (process {number})" for one, value in found if one in states]
-    return Evidence(name, ", ".join(shown[:_SHOWN_MAX]) or "not exported", "GET /metrics")
+        behind += [
+            f"process {number} ({one} {value:g} %)"
+            for one, value in found
+            if one in states and value != states[one].served_percent
+        ]
+    return Evidence(name, ", ".join(shown[:_SHOWN_MAX]) or "not exported", "GET /metrics"), behind
 
 
-def _by_prometheus(site: Site, states: Mapping[str, FlagState], written: Mapping[str, Any]) -> Evidence:
+def _by_prometheus(
+    site: Site, states: Mapping[str, FlagState], written: Mapping[str, Any]
+) -> tuple[Evidence, list[str]]:
     from runbooks_lib.sources.metrics.prometheus import Prometheus
 
     name = f"{METRIC}, all instances"
@@ -135,17 +162,17 @@ def _by_prometheus(site: Site, states: Mapping[str, FlagState], written: Mapping
         series = prometheus.selector(METRIC)
         answers = prometheus.query_all({"value": series, "at": f"timestamp({series})"})
     except SourceError as error:
-        return Evidence(name, f"unknown: {error.message}", "prometheus")
+        return Evidence(name, f"unknown: {error.message}", "prometheus"), []
     scraped = {_who(sample.labels): sample.value for sample in answers.samples["at"]}
-    settled = datetime.fromtimestamp(float(written.get("store_changed_at") or 0), UTC)
-    settled += timedelta(seconds=copy_seconds_of(written))
-    shown = []
+    settled = _settled(written)
+    shown, behind = [], []
     for sample in answers.samples["value"]:
         if sample.labels.get("feature") in states and sample.value is not None:
             old = (scraped.get(_who(sample.labels)) or 0.0) < settled.timestamp()
-            who = sample.labels.get("instance", "")
-            shown.append(f"{who} {sample.labels['feature']} {sample.value:g} %{' (scraped before)' if old else ''}")
-    return Evidence(name, ", ".join(shown[:_SHOWN_MAX]) or "not scraped", f"Prometheus: {METRIC}")
+            text = f"{sample.labels.get('instance', '')} {sample.labels['feature']} {sample.value:g} %"
+            shown.append(f"{text}{' (scraped before)' if old else ''}")
+            behind += [text] if sample.value != states[sample.labels["feature"]].served_percent else []
+    return Evidence(name, ", ".join(shown[:_SHOWN_MAX]) or "not scraped", f"Prometheus: {METRIC}"), behind
 
 
 def _who(labels: Mapping[str, str]) -> tuple[tuple[str, str], ...]:

@@ -20,32 +20,37 @@ _FEATURES_MAX = 50
 
 @dataclass(frozen=True, slots=True)
 class FlagState:
-    """Strategy, and for ``gradual`` the percentage 0..100 of the users."""
+    """Strategy, and for ``gradual`` the percentage 0..100 of the users, as exact as the site has it."""
 
     strategy: str
-    percentage: int = 0
+    percentage: float = 0
 
     @property
     def shown(self) -> str:
-        """``on``, ``off``, ``gradual, 25 %``."""
-        return f"gradual, {self.percentage} %" if self.strategy == "gradual" else self.strategy
+        """``on``, ``off``, ``gradual, 12.5 %``."""
+        return f"gradual, {percent_shown(self.percentage)}" if self.strategy == "gradual" else self.strategy
 
     @property
-    def served_percent(self) -> int:
+    def served_percent(self) -> float:
         """The share of the public that gets the feature, 0..100; those on a whitelist and staff come on top."""
         return {"on": 100, "gradual": self.percentage}.get(self.strategy, 0)
+
+    @property
+    def is_fractional(self) -> bool:
+        """Is it a percentage that ``set_percentage`` does not take? It takes whole numbers."""
+        return self.strategy == "gradual" and self.percentage != int(self.percentage)
 
     @property
     def call(self) -> tuple[str, tuple[Any, ...]]:
         """The method of the flag service that sets it so, with its arguments."""
         if self.strategy == "gradual":
-            return "set_percentage", (self.percentage,)
+            return "set_percentage", (int(self.percentage),)
         simple = {"on": "enable_feature", "off": "disable_feature"}.get(self.strategy)
         return (simple, ()) if simple else (SET_STRATEGY, (self.strategy,))
 
     def as_data(self) -> dict[str, Any]:
         """For the parameter of ``restore_features``."""
-        return {"strategy": self.strategy, "percentage": self.percentage}
+        return {"strategy": self.strategy, "percentage": int(self.percentage)}
 
 
 ON, OFF = FlagState("on", 100), FlagState("off", 0)
@@ -53,7 +58,12 @@ ON, OFF = FlagState("on", 100), FlagState("off", 0)
 
 def state_of(flag: Flag) -> FlagState:
     """How a flag stands."""
-    return FlagState(flag.strategy, round(flag.percentage))
+    return FlagState(flag.strategy, flag.percentage)
+
+
+def percent_shown(percentage: float) -> str:
+    """``25 %``, ``12.5 %``: every digit that the site has."""
+    return f"{int(percentage) if percentage == int(percentage) else percentage} %"
 
 
 def is_so(flag: Flag | None, state: FlagState) -> bool:
@@ -64,8 +74,8 @@ def is_so(flag: Flag | None, state: FlagState) -> bool:
 
 
 def can_set(state: FlagState, service: FlagService) -> bool:
-    """Has the site a method for it?"""
-    return state.call[0] != SET_STRATEGY or SET_STRATEGY in service.methods
+    """Has the site a method that sets exactly this?"""
+    return not state.is_fractional and (state.call[0] != SET_STRATEGY or SET_STRATEGY in service.methods)
 
 
 def restoring(flags: Mapping[str, Flag], *, accept_volatile: bool) -> Command:

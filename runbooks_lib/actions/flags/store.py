@@ -1,11 +1,14 @@
 """Where does a site keep its feature flags, and would what is set there last?
 
 Sites were seen that keep flags in the cache, with an expiry of five minutes: what an operator sets falls back to its
-default five minutes later, and ``cache.clear()`` resets every flag.
+default five minutes later, and ``cache.clear()`` resets every flag. That a service asked some SQL table says little: it
+may look up users there, or use a cache that Django keeps in a table. Only a table that is named like flags, and is no
+cache, is believed.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -21,7 +24,8 @@ from runbooks_lib.sources.redis.nodes import Nodes
 
 _SHOWN_MAX = 3
 _FOUND_MAX = 50
-#: For each pattern. Only a site that asked no SQL table for its flags is searched at all.
+_LIKE_FLAGS = re.compile(r"(?i)flag|feature")
+#: For each pattern. Only a site whose tables do not look like flags is searched at all.
 _BUDGET = ScanBudget(seconds=0.3)
 
 
@@ -41,20 +45,21 @@ class Store:
 def store_of(service: FlagService, site: Site, features: Sequence[str]) -> Store:
     """Where are the flags kept?
 
-    A service that asked an SQL table keeps them there. Otherwise Redis is searched, within a budget, for keys with
-    ``flag`` or the feature's name in theirs.
+    A service that asked an SQL table that is named like flags keeps them there. Otherwise Redis is searched, within a
+    budget, for keys with ``flag`` or the feature's name in theirs.
 
     Args:
         service: asked in a fresh process, so that nothing came out of a copy in memory.
-        site: its Redis is not contacted where a table was asked.
+        site: its Redis is not contacted where such a table was asked.
         features: that are about to be set.
 
     Source:
-        Django's ``connection.execute_wrapper``; SCAN MATCH, PTTL.
+        Django's ``connection.execute_wrapper``, settings.CACHES; SCAN MATCH, PTTL.
     """
-    if service.tables:
-        return Store(lasts=True, detail=f"kept in SQL: {', '.join(service.tables[:_SHOWN_MAX])}")
-    unknown = "the flag service asked no SQL table"
+    tables = [name for name in service.tables if _LIKE_FLAGS.search(name)]
+    if tables:
+        return Store(lasts=True, detail=f"kept in SQL: {', '.join(tables[:_SHOWN_MAX])}")
+    unknown = _asked(service)
     try:
         found = list(_flag_keys(site.nodes, features))
     except SourceError as error:
@@ -63,6 +68,14 @@ def store_of(service: FlagService, site: Site, features: Sequence[str]) -> Store
         return Store(None, f"{unknown}, and no key in Redis looks like a flag: where it keeps them is not known")
     keys = ", ".join(f"{shown(name)!r} {_ends(left)}" for name, left in found[:_SHOWN_MAX])
     return Store(lasts=False, detail=f"kept in Redis: {keys}")
+
+
+def _asked(service: FlagService) -> str:
+    """Which tables were asked that say nothing."""
+    others = [*service.tables, *(f"{name} (a cache)" for name in service.cache_tables)]
+    if not others:
+        return "the flag service asked no SQL table"
+    return f"the flag service asked no SQL table that is named like flags, but {', '.join(others[:_SHOWN_MAX])}"
 
 
 def guard_of(store: Store, *, accept_volatile: bool) -> Guard:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from typing import Any
 
 from runbooks_lib import units
@@ -13,6 +12,7 @@ from runbooks_lib.actions.flags.plans import expected_of
 from runbooks_lib.actions.flags.states import FlagState, is_so, state_of
 from runbooks_lib.actions.plan import Plan
 from runbooks_lib.actions.site import WritableSite
+from runbooks_lib.actions.site_program import program
 from runbooks_lib.errors import MayHaveChangedError, RefusedError, SourceError
 from runbooks_lib.model import Evidence
 from runbooks_lib.redaction import one_line
@@ -32,11 +32,6 @@ class Step:
     def shown(self) -> str:
         """``set_percentage(ENHANCED_CACHE, 25)``."""
         return f"{self.method}({', '.join(map(str, (self.feature, *self.arguments)))})"
-
-
-def program() -> str:
-    """The text of ``on_site_writes.py``: a constant of this library."""
-    return resources.files("runbooks_lib.actions").joinpath("on_site_writes.py").read_text(encoding="utf-8")
 
 
 def write_states(plan: Plan, site: WritableSite, states: Mapping[str, FlagState]) -> Written:
@@ -81,6 +76,9 @@ def _account(answer: Any, plan: Plan, site: WritableSite, steps: Sequence[Step])
     """What the program says that it did."""
     if not isinstance(answer, dict) or not isinstance(answer.get("done"), list):
         raise MayHaveChangedError(f"the site answered {one_line(repr(answer), longest=120)}; look how the flags are")
+    if answer.get("unread"):
+        why = one_line(str(answer["unread"]), site.environment.secrets)
+        raise RefusedError(f"the flags could not be read again right before the write: {why}; nothing was written")
     if answer.get("differs"):
         raise RefusedError(
             f"a flag changed since it was planned: {one_line(str(answer['differs']))}; nothing was written",

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 from runbooks_lib.actions.action import Written
 from runbooks_lib.actions.keys import deletion, flushing
+from runbooks_lib.actions.keys import guards as key_guards
 from runbooks_lib.actions.keys import plans as key_plans
-from runbooks_lib.actions.keys.pattern import KeyPattern, bounded, everything
+from runbooks_lib.actions.keys.pattern import bounded, everything
+from runbooks_lib.actions.keys.survey import Survey, survey
 from runbooks_lib.actions.outcome import ReadBack
-from runbooks_lib.actions.plan import Command, Plan
+from runbooks_lib.actions.plan import Command, Guard, Plan
 from runbooks_lib.actions.registry import command_line
 from runbooks_lib.actions.site import Site, WritableSite
 from runbooks_lib.errors import UsageError
 from runbooks_lib.facts import KeyspaceLook
 from runbooks_lib.model import Evidence, NextStep
-from runbooks_lib.sources.keyspace import glob_match
 from runbooks_lib.sources.keyspace.names import Kind, key_names
-from runbooks_lib.sources.keyspace.scan import look
 
 _RESOURCES = ("redis:keys",)
 _IRREVERSIBLE = "the data is rebuilt from the database as it is asked for; back up first where that is not enough"
@@ -55,36 +56,13 @@ class ClearPattern:
             RefusedError: the pattern is empty, can match everything, or reaches outside the prefix.
             SourceError: Redis could not be asked.
         """
-        pattern = bounded(self.pattern, key_names(site.environment))
-        seen = look(site.nodes, pattern.names, glob_match.compiled(pattern.match))
-        count = seen.matched_count
-        return Plan(
-            action=self.name,
-            title=f"delete {key_plans.counted(count)} matching {pattern.shown}",
-            environment=site.environment.name,
-            protected=site.environment.protected,
-            scope=key_plans.scope(site, pattern),
-            intent={"pattern": self.pattern, "max_keys": self.max_keys},
-            resources=self.resources(),
-            read_at=seen.provenance.read_at,
-            before=key_plans.matched_shown(seen, pattern.names),
-            after=(Evidence("keys that match", "0; those in use are written anew by the next miss"),),
-            blast_radius=(
-                *key_plans.kinds_shown(seen.matched),
-                *key_plans.consequences(seen.matched),
-                key_plans.misses_shown(site),
-            ),
-            spared=key_plans.kinds_shown(seen.spared),
-            irreversible=_IRREVERSIBLE,
-            guards=(
-                key_plans.within_prefix(pattern),
-                key_plans.at_most(self.max_keys, count, seen),
-                key_plans.spares_protected(pattern, seen),
-                key_plans.calm_redis(site),
-            ),
-            no_op=seen.complete and count == 0,
-            offers=_offers(site),
-            notes=seen.warnings,
+        found = survey(site, bounded(self.pattern, key_names(site.environment)))
+        return _plan(
+            self,
+            site,
+            found,
+            title=f"delete {key_plans.counted_in(found.seen, found.seen.matched_count)} matching {found.pattern.shown}",
+            guards=(*found.guards, key_guards.spares_protected(found.pattern, found.seen)),
         )
 
     def write(self, plan: Plan, site: WritableSite) -> Written:  # noqa: ARG002 - the pattern alone decides
@@ -138,36 +116,10 @@ class ClearAll:
         """
         pattern = everything(key_names(site.environment))
         # A flush takes what has no prefix as well, and what is there is counted the same way.
-        match = glob_match.compiled(b"*" if self.method == "flush" else pattern.match)
-        seen = look(site.nodes, pattern.names, match)
-        count = seen.matched_count
-        return Plan(
-            action=self.name,
-            title=self._title(site, pattern, seen),
-            environment=site.environment.name,
-            protected=site.environment.protected,
-            scope=key_plans.scope(site, pattern),
-            intent={"method": self.method, "max_keys": self.max_keys},
-            resources=self.resources(),
-            read_at=seen.provenance.read_at,
-            before=key_plans.matched_shown(seen, pattern.names),
-            after=(Evidence("keys", "0; those in use are written anew by the next miss"),),
-            blast_radius=(
-                *key_plans.kinds_shown(seen.matched),
-                *key_plans.consequences(seen.matched),
-                key_plans.misses_shown(site),
-            ),
-            spared=key_plans.kinds_shown(seen.spared),
-            irreversible=_IRREVERSIBLE,
-            guards=(
-                key_plans.within_prefix(pattern) if self.method == "prefix" else flushing.nobody_else(site, seen),
-                key_plans.at_most(self.max_keys, count, seen),
-                key_plans.calm_redis(site),
-            ),
-            no_op=seen.complete and count == 0,
-            offers=_offers(site),
-            notes=(*seen.warnings, *self._advice(seen)),
-        )
+        found = survey(site, pattern, everybodys=b"*" if self.method == "flush" else b"")
+        alone = (flushing.nobody_else(site, found.seen),) if self.method == "flush" else ()
+        plan = _plan(self, site, found, title=self._title(site, found), guards=(*found.guards, *alone))
+        return replace(plan, notes=(*plan.notes, *self._advice(found.seen)))
 
     def write(self, plan: Plan, site: WritableSite) -> Written:  # noqa: ARG002 - the parameters alone decide
         """Delete in small steps, or flush every primary asynchronously.
@@ -191,11 +143,11 @@ class ClearAll:
             return flushing.look_again(site, written)
         return deletion.look_again(everything(key_names(site.environment)), site, written)
 
-    def _title(self, site: Site, pattern: KeyPattern, seen: KeyspaceLook) -> str:
-        count = key_plans.counted(seen.matched_count)
+    def _title(self, site: Site, found: Survey) -> str:
+        count = key_plans.counted_in(found.seen, found.seen.matched_count)
         if self.method == "flush":
             return f"flush database {site.nodes.database}, {count}"
-        return f"delete all {count} that begin with {pattern.names.shown}"
+        return f"delete {count}, all that begin with {found.pattern.names.shown}"
 
     def _advice(self, seen: KeyspaceLook) -> tuple[str, ...]:
         """A smaller step, where one would do."""
@@ -204,6 +156,38 @@ class ClearAll:
         if not beyond or Kind.ANSWERS not in found:
             return ()
         return (f"clear_pattern with pattern=api:* removes the answers alone, and leaves {', '.join(beyond)}",)
+
+
+def _plan(action: ClearPattern | ClearAll, site: Site, found: Survey, *, title: str, guards: tuple[Guard, ...]) -> Plan:
+    """The plan of a deletion, from what was found."""
+    seen = found.seen
+    return Plan(
+        action=action.name,
+        title=title,
+        environment=site.environment.name,
+        protected=site.environment.protected,
+        scope=key_plans.scope(site, found.pattern),
+        intent=dataclasses.asdict(action),
+        resources=action.resources(),
+        read_at=seen.provenance.read_at,
+        before=key_plans.matched_shown(seen, found.pattern.names),
+        after=(Evidence("keys that match", "0; those in use are written anew by the next miss"),),
+        blast_radius=(
+            *key_plans.kinds_shown(seen.matched, seen),
+            *key_plans.consequences(seen),
+            key_plans.misses_shown(site),
+        ),
+        spared=key_plans.kinds_shown(seen.spared, seen),
+        irreversible=_IRREVERSIBLE,
+        guards=(
+            *guards,
+            key_guards.at_most(action.max_keys, seen.matched_count, seen, site.environment.name),
+            key_guards.calm_redis(site),
+        ),
+        no_op=found.found_none,
+        offers=_offers(site),
+        notes=found.notes,
+    )
 
 
 def _offers(site: Site) -> tuple[NextStep, ...]:
@@ -217,6 +201,6 @@ def _offers(site: Site) -> tuple[NextStep, ...]:
 
 
 def _require_bound(most: int) -> None:
-    problem = key_plans.require_bound(most)
+    problem = key_guards.require_bound(most)
     if problem:
         raise UsageError(problem)

@@ -1,32 +1,64 @@
 """Deleting every key that matches, and looking afterwards whether they are gone.
 
-While a site is in use, keys come back: its next miss writes one of them anew. That is not a failure, so what is read
-back is judged by proportion. Confirmed means: of the names that were deleted and kept as a sample, at most half exist
-again, and at most half as many keys match as were deleted. A restored copy, or a deletion that did not happen, is far
-beyond that; a site's traffic brings back its few most popular keys in the moment between.
+That they were deleted is proved by UNLINK's replies. Looking again asks something else: are they still gone? While a
+site is in use keys come back, because its next miss writes one of them anew, and of a small pattern on a busy site all
+of them can be back at once. Names and values do not tell such a key from one that was put back out of a copy, and
+neither does OBJECT IDLETIME: both were written after the deletion. Lookups do: a site writes a key anew after a lookup
+that found nothing, and Redis counts those. So what came back is taken for the site's own doing
+
+- where it is at most half of what was deleted, or at most ten keys, or
+- where at least as many lookups have missed since, on the whole server, as keys came back.
+
+Anything else is not confirmed: something wrote many of these keys without asking for them first, as a restored copy
+does, and a warming run. What this cannot see: a copy put back while as many lookups miss.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
+from runbooks_lib import units
 from runbooks_lib.actions.action import Written
 from runbooks_lib.actions.keys.pattern import KeyPattern
-from runbooks_lib.actions.keys.plans import counted
-from runbooks_lib.actions.keys.sweep import Sweep, carry_out, unpacked
+from runbooks_lib.actions.keys.sweep import Sweep, carry_out, nothing_sent_yet, unpacked
 from runbooks_lib.actions.outcome import ReadBack
 from runbooks_lib.actions.site import Site, WritableSite
 from runbooks_lib.model import Evidence
-from runbooks_lib.sources.keyspace.scan import count_matching, existing
+from runbooks_lib.sources.keyspace.asking import Answers, existing, misses_count
+from runbooks_lib.sources.keyspace.scan import count_matching
 from runbooks_lib.sources.redis.nodes import Command, Nodes
 
+_NOT_ASKED = Answers()
 _BACK_RATIO = 0.5
+#: So few keys are back by themselves after any deletion on a site that is in use.
+_FEW_COUNT = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What was found after a deletion.
+
+    Attributes:
+        left: keys that match now.
+        ended: why they were not all counted; empty when they were.
+        again: which of the deleted names that were kept exist.
+        misses: lookups that found nothing so far; None where that is not told.
+    """
+
+    left: int
+    ended: str = ""
+    again: Answers = _NOT_ASKED
+    misses: int | None = None
 
 
 def delete(pattern: KeyPattern, site: WritableSite, *, max_keys: int) -> Written:
     """UNLINK every key that matches; see ``sweep.carry_out`` for how it ends."""
-    return carry_out(Sweep(pattern, unlinking(site.nodes), max_keys, "deleted"), site)
+    with nothing_sent_yet():
+        before, commands = misses_count(site.nodes), unlinking(site.nodes)
+    written = carry_out(Sweep(pattern, commands, max_keys, "deleted"), site)
+    return replace(written, data={**written.data, "misses_before": before})
 
 
 def unlinking(nodes: Nodes) -> Callable[[Sequence[bytes]], list[Command]]:
@@ -45,45 +77,63 @@ def look_again(pattern: KeyPattern, site: Site, written: Mapping[str, Any]) -> R
         written: what ``delete`` gave as data; empty when nobody knows whether it ran.
     """
     left, ended = count_matching(site.nodes, pattern.match, lambda name: not pattern.spares(name))
-    names = [unpacked(text) for text in written.get("sample", ())]
-    return judged(written, left=left, ended=ended, sampled=len(names), back=existing(site.nodes, names))
+    names = list(dict.fromkeys(unpacked(text) for text in written.get("sample", ())))
+    return judged(written, Found(left, ended, existing(site.nodes, names), misses_count(site.nodes)))
 
 
-def judged(written: Mapping[str, Any], *, left: int, ended: str, sampled: int, back: int) -> ReadBack:
+def judged(written: Mapping[str, Any], found: Found) -> ReadBack:
     """Is it as it should be after a deletion?
 
     Args:
-        written: ``changed`` and ``complete`` of the deletion; empty when nobody knows whether it ran.
-        left: keys that match now.
-        ended: why they were not all counted; empty when they were.
-        sampled: deleted names that were looked at again.
-        back: how many of these exist.
+        written: ``changed``, ``complete``, ``misses_before`` of the deletion; empty when nobody knows whether it ran.
+        found: what is there now.
     """
-    least = "at least " if ended else ""
-    evidence = [Evidence("keys that match now", f"{least}{counted(left)}", "SCAN")]
-    if sampled:
-        evidence.append(Evidence("deleted names that exist again", f"{back} of {sampled} looked at", "MEMORY USAGE"))
+    least = "at least " if found.ended else ""
+    evidence = [Evidence("keys that match now", f"{least}{units.exactly(found.left, 'key')}", "SCAN")]
+    again = found.again
+    if again.answered or again.unanswered:
+        looked_at = f"{again.yes} of {again.answered} looked at{again.limits}"
+        evidence.append(Evidence("deleted names that exist again", looked_at, "MEMORY USAGE"))
+    missed = _missed(written, found)
+    if missed is not None:
+        evidence.append(Evidence("lookups that missed since", f"{missed:,}", "INFO stats, all databases"))
     confirmed: bool | None
-    confirmed, detail = _judgement(written, left, sampled, back) if written else _unaided(left)
-    if confirmed and ended and (not left or not written):
-        confirmed, detail = None, f"not all keys were seen: {ended}"
+    confirmed, detail = _judgement(written, found, missed) if written else _unaided(found.left)
+    if confirmed and found.ended and (not found.left or not written):
+        confirmed, detail = None, f"not all keys were seen: {found.ended}"
     return ReadBack(confirmed, tuple(evidence), detail)
+
+
+def _missed(written: Mapping[str, Any], found: Found) -> int | None:
+    """Lookups that found nothing since the deletion began; None where it is not known, or was counted from 0 again."""
+    before = written.get("misses_before")
+    if not isinstance(before, int) or found.misses is None or found.misses < before:
+        return None
+    return found.misses - before
 
 
 def _unaided(left: int) -> tuple[bool, str]:
     """Nobody knows whether the deletion ran."""
     if left:
-        return False, f"{counted(left)} match: they were not all deleted, or have been written since"
+        return False, f"{units.exactly(left, 'key')} match: they were not all deleted, or have been written since"
     return True, "No key matches."
 
 
-def _judgement(written: Mapping[str, Any], left: int, sampled: int, back: int) -> tuple[bool, str]:
+def _judgement(written: Mapping[str, Any], found: Found, missed: int | None) -> tuple[bool | None, str]:
     changed, complete = int(written.get("changed", 0)), bool(written.get("complete"))
-    if back > _BACK_RATIO * sampled:
-        return False, f"{back} of {sampled} deleted keys that were looked at exist again: something put them back"
-    if complete and left > _BACK_RATIO * changed:
-        return False, f"{counted(left)} match, though {counted(changed)} were deleted a moment ago"
+    again, left, deleted = found.again, found.left, f"{units.exactly(changed, 'key')} deleted"
+    share = again.yes / again.answered if again.answered else 0.0
+    # A deletion that stopped early left others behind, so there only the sample tells how many are back.
+    back = left if complete else round(share * changed)
+    if not complete and again.unanswered and not again.answered:
+        return None, f"{deleted}, as Redis answered; whether they are still gone could not be looked at: {again.reason}"
+    if max(share, back / max(1, changed)) > _BACK_RATIO:
+        if back <= _FEW_COUNT:
+            return True, f"{deleted}; {back} there again: too few to tell keys in use from a copy that was put back."
+        if missed is None or missed < back:
+            lookups = "how many lookups missed is not told" if missed is None else f"only {missed:,} lookups missed"
+            return False, f"{deleted}, and {back:,} are there again; {lookups}: something put them back"
+        return True, f"{deleted}; {back:,} are there again, written anew: {missed:,} lookups have missed since."
     if not complete:
-        return True, f"{counted(changed)} deleted; {counted(left)} still match."
-    written_since = f"new keys written meanwhile: {left:,}" if left else "none is left"
-    return True, f"{counted(changed)} deleted; {written_since}."
+        return True, f"{deleted}; {units.exactly(left, 'key')} still match."
+    return True, f"{deleted}; {f'new keys written meanwhile: {left:,}' if left else 'none is left'}."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,9 +10,11 @@ from typing import Any, ClassVar
 
 from runbooks_lib import units
 from runbooks_lib.actions.action import Written
+from runbooks_lib.actions.keys import guards as key_guards
 from runbooks_lib.actions.keys import plans as key_plans
 from runbooks_lib.actions.keys.pattern import bounded
-from runbooks_lib.actions.keys.sweep import Sweep, carry_out, unpacked
+from runbooks_lib.actions.keys.survey import survey
+from runbooks_lib.actions.keys.sweep import Sweep, carry_out, nothing_sent_yet, unpacked
 from runbooks_lib.actions.outcome import ReadBack
 from runbooks_lib.actions.plan import Plan
 from runbooks_lib.actions.site import Site, WritableSite
@@ -19,10 +22,11 @@ from runbooks_lib.errors import UsageError
 from runbooks_lib.facts import KeyspaceLook
 from runbooks_lib.model import Evidence
 from runbooks_lib.sources.keyspace import glob_match
+from runbooks_lib.sources.keyspace.asking import Answers, any_without_ttl, without_ttl
 from runbooks_lib.sources.keyspace.names import key_names
-from runbooks_lib.sources.keyspace.scan import any_without_ttl, look, without_ttl
+from runbooks_lib.sources.keyspace.scan import look
 from runbooks_lib.sources.redis.nodes import Command, Nodes
-from runbooks_lib.sources.redis.replies import Info
+from runbooks_lib.sources.redis.replies import Info, version_of
 
 _ONE_YEAR_SECONDS = 366 * 86_400
 _BACK_RATIO = 0.5
@@ -52,7 +56,7 @@ class ExpireKeys:
     def __post_init__(self) -> None:
         """Types and ranges; what the pattern may reach is judged with the prefix, by the plan."""
         whole = isinstance(self.ttl_seconds, int) and not isinstance(self.ttl_seconds, bool)
-        problem = key_plans.require_bound(self.max_keys)
+        problem = key_guards.require_bound(self.max_keys)
         if not isinstance(self.pattern, str):
             problem = f"pattern must be text, not {type(self.pattern).__name__}"
         elif not whole or not 1 <= self.ttl_seconds <= _ONE_YEAR_SECONDS:
@@ -74,8 +78,8 @@ class ExpireKeys:
             RefusedError: the pattern is empty, can match everything, or reaches outside the prefix.
             SourceError: Redis could not be asked.
         """
-        pattern = bounded(self.pattern, key_names(site.environment))
-        seen = look(site.nodes, pattern.names, glob_match.compiled(pattern.match))
+        found = survey(site, bounded(self.pattern, key_names(site.environment)))
+        pattern, seen = found.pattern, found.seen
         lasting = _lasting(site.nodes, seen)
         return Plan(
             action=self.name,
@@ -83,27 +87,22 @@ class ExpireKeys:
             environment=site.environment.name,
             protected=site.environment.protected,
             scope=key_plans.scope(site, pattern),
-            intent={
-                "pattern": self.pattern,
-                "ttl_seconds": self.ttl_seconds,
-                "jitter_ratio": self.jitter_ratio,
-                "max_keys": self.max_keys,
-            },
+            intent=dataclasses.asdict(self),
             resources=self.resources(),
             read_at=seen.provenance.read_at,
             before=(*key_plans.matched_shown(seen, pattern.names), lasting.shown()),
             after=(Evidence("keys that match and never expire", f"0; they expire within {self._range()}"),),
-            blast_radius=(*key_plans.kinds_shown(seen.matched), *key_plans.consequences(seen.matched)),
-            spared=key_plans.kinds_shown(seen.spared),
+            blast_radius=(*key_plans.kinds_shown(seen.matched, seen), *key_plans.consequences(seen)),
+            spared=key_plans.kinds_shown(seen.spared, seen),
             irreversible="which keys had no TTL is not kept; PERSIST takes it from a single key again",
             guards=(
-                key_plans.within_prefix(pattern),
-                key_plans.at_most(self.max_keys, seen.matched_count, seen),
-                key_plans.spares_protected(pattern, seen),
-                key_plans.calm_redis(site),
+                *found.guards,
+                key_guards.spares_protected(pattern, seen),
+                key_guards.at_most(self.max_keys, seen.matched_count, seen, site.environment.name),
+                key_guards.calm_redis(site),
             ),
-            no_op=lasting.is_none,
-            notes=(*seen.warnings, f"counting keys without a TTL added {lasting.looked_at:,} to keyspace_hits"),
+            no_op=lasting.is_none and all(guard.holds for guard in found.guards),
+            notes=(*found.notes, f"counting keys without a TTL added {lasting.looked_at:,} to keyspace_hits"),
         )
 
     def write(self, plan: Plan, site: WritableSite) -> Written:  # noqa: ARG002 - the parameters alone decide
@@ -114,7 +113,8 @@ class ExpireKeys:
             MayHaveChangedError: the connection broke; the message holds the account up to there.
         """
         pattern = bounded(self.pattern, key_names(site.environment))
-        commands = expiring(self.ttl_seconds, self.jitter_ratio, knows_nx=_knows_nx(site.nodes))
+        with nothing_sent_yet():
+            commands = expiring(self.ttl_seconds, self.jitter_ratio, knows_nx=_knows_nx(site.nodes))
         return carry_out(Sweep(pattern, commands, self.max_keys, "given a TTL"), site)
 
     def read_back(self, plan: Plan, site: Site, written: Mapping[str, Any]) -> ReadBack:  # noqa: ARG002 - as above
@@ -128,14 +128,17 @@ class ExpireKeys:
         names = [unpacked(text) for text in written.get("sample", ())]
         if not written:
             pattern = bounded(self.pattern, key_names(site.environment))
-            seen = look(site.nodes, pattern.names, glob_match.compiled(pattern.match))
-            names = [name for name in seen.sample if not pattern.spares(name)]
+            seen = look(site.nodes, pattern.names, glob_match.compiled(pattern.match), spares=pattern.spares)
+            names = list(seen.sample)
         lasting = without_ttl(site.nodes, names)
-        evidence = (Evidence("keys without a TTL", f"{lasting} of {len(names)} looked at", "PTTL"),)
+        shown = f"{lasting.yes} of {lasting.answered} looked at"
+        evidence = (Evidence("keys without a TTL", f"{shown}{lasting.limits}", "PTTL"),)
         # The site may have written a few of them anew, without a TTL, in between.
-        if lasting > (_BACK_RATIO * len(names) if written else 0):
-            return ReadBack(False, evidence, f"{lasting} of {len(names)} keys that were looked at have no TTL")
-        return ReadBack(True, evidence, f"{key_plans.counted(int(written.get('changed', 0)))} given a TTL.")
+        if lasting.yes > (_BACK_RATIO * lasting.answered if written else 0):
+            return ReadBack(False, evidence, f"{shown} have no TTL")
+        if lasting.unanswered and not written:
+            return ReadBack(None, evidence, f"not all keys could be looked at{lasting.limits}")
+        return ReadBack(True, evidence, f"{units.exactly(int(written.get('changed', 0)), 'key')} given a TTL.")
 
     def _range(self) -> str:
         low, high = self.ttl_seconds * (1 - self.jitter_ratio), self.ttl_seconds * (1 + self.jitter_ratio)
@@ -164,33 +167,40 @@ def expiring(ttl_seconds: int, jitter_ratio: float, *, knows_nx: bool) -> Callab
 
 @dataclass(frozen=True, slots=True)
 class _Lasting:
-    """How many of the matching keys have no TTL: ``found`` of ``looked_at``; ``is_none`` where it is certainly none."""
+    """How many of the matching keys have no TTL; ``is_none`` where it is certainly none, without asking each."""
 
-    found: int
-    looked_at: int
+    told: Answers
     matched: int
     is_none: bool
 
+    @property
+    def looked_at(self) -> int:
+        return self.told.answered
+
     def shown(self) -> Evidence:
-        name = "of these without a TTL"
+        name, told = "of these without a TTL", self.told
         if self.is_none:
             return Evidence(name, "0", "INFO keyspace, PTTL")
-        if self.looked_at == self.matched:
-            return Evidence(name, key_plans.counted(self.found), "PTTL")
-        share = self.found / self.looked_at if self.looked_at else 0.0
-        about = f"about {units.percent(share)}, {key_plans.counted(round(share * self.matched))}"
-        return Evidence(name, about, f"PTTL of {self.looked_at:,} keys at random")
+        if told.answered == self.matched:
+            return Evidence(name, units.exactly(told.yes, "key"), "PTTL")
+        share = told.yes / told.answered if told.answered else 0.0
+        about = f"about {units.percent(share)}, {units.exactly(round(share * self.matched), 'key')}{told.limits}"
+        return Evidence(name, about, f"PTTL of {told.answered:,} keys at random")
 
 
 def _lasting(nodes: Nodes, seen: KeyspaceLook) -> _Lasting:
+    """Ask for the TTL of a sample, where there can be keys without one.
+
+    Raises:
+        SourceError: Redis could not be asked, or does not allow it.
+    """
     if seen.matched_count == 0 or not any_without_ttl(nodes):
-        return _Lasting(0, 0, seen.matched_count, is_none=seen.complete or seen.matched_count > 0)
-    found = without_ttl(nodes, seen.sample)
-    certain = seen.complete and len(seen.sample) == seen.matched_count
-    return _Lasting(found, len(seen.sample), seen.matched_count, is_none=certain and not found)
+        return _Lasting(Answers(), seen.matched_count, is_none=seen.complete or seen.matched_count > 0)
+    told = without_ttl(nodes, seen.sample)
+    certain = seen.complete and told.answered == seen.matched_count
+    return _Lasting(told, seen.matched_count, is_none=certain and not told.yes)
 
 
 def _knows_nx(nodes: Nodes) -> bool:
     """Every primary is 7.0 or later."""
-    versions = [Info(node.ask("INFO", "server")).text("redis_version") for node in nodes]
-    return all(version.partition(".")[0].isdecimal() and int(version.partition(".")[0]) >= 7 for version in versions)
+    return all(version_of(Info(node.ask("INFO", "server")).text("redis_version")) >= (7, 0) for node in nodes)

@@ -15,6 +15,8 @@ from runbooks_lib.sources.keyspace.names import (
     KeyNames,
     Kind,
     glob_escape,
+    holds_secret,
+    masked,
     named_kinds,
     reachable_kinds,
 )
@@ -30,7 +32,7 @@ class KeyPattern:
     Attributes:
         text: after the prefix, as it was given: ``api:*``.
         match: the whole glob for SCAN, prefix in front and escaped: ``django:1:api:*``.
-        spared: kinds of keys that it can reach without naming them; they are not touched.
+        spared: kinds of this site's keys that it can reach without naming them; they are not touched.
         names: of the site.
     """
 
@@ -45,7 +47,9 @@ class KeyPattern:
         return one_line(self.match.decode("utf-8", "backslashreplace"), longest=200)
 
     def spares(self, name: bytes) -> bool:
-        """Is the key of a kind that must not be touched, because the pattern does not name it?"""
+        """Must the key not be touched: is it of another site, or of a kind that the pattern does not name?"""
+        if self.names.is_anothers(name):
+            return True
         return bool(self.spared) and self.names.group_of(name)[0] in self.spared
 
 
@@ -57,9 +61,11 @@ def bounded(pattern: str, names: KeyNames) -> KeyPattern:
         names: of the site.
 
     Raises:
-        RefusedError: it is empty, can match every key, reaches outside the prefix, or is not one that can be read.
+        RefusedError: it is empty, can match every key, reaches outside the prefix, holds the key of a session, or is
+            not one that can be read.
     """
     raw = _readable(pattern)
+    _require_no_secret(raw)
     inside = _without_head(raw, names)
     if not glob_match.literal_beginning(inside):
         raise RefusedError(
@@ -96,6 +102,17 @@ def _readable(pattern: str) -> bytes:
             hint="write \\[ for a bracket, \\\\ for a backslash",
         )
     return raw
+
+
+def _require_no_secret(raw: bytes) -> None:
+    """Plans and the ledger keep the pattern; whoever reads a session's key there can sign in with it."""
+    if holds_secret(raw):
+        beginning = _shown_raw(masked(raw.replace(b"\\", b"")))
+        raise RefusedError(
+            f"the pattern {beginning}… holds what looks like the key of one session, and plans are kept",
+            hint="to sign one user out delete the session in the site's own admin or shell; for all sessions write no "
+            "more of the name than what they have in common",
+        )
 
 
 def _without_head(raw: bytes, names: KeyNames) -> bytes:

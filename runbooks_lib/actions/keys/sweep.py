@@ -10,7 +10,8 @@ step of at most 100 keys unknown, and then that is said.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from redis import exceptions
@@ -23,7 +24,6 @@ from runbooks_lib.actions.site import Progress, WritableSite, WriteNode
 from runbooks_lib.errors import MayHaveChangedError, RefusedError, SourceError
 from runbooks_lib.model import Evidence
 from runbooks_lib.redaction import one_line
-from runbooks_lib.sources.keyspace.names import Kind
 from runbooks_lib.sources.keyspace.pacing import Pace
 from runbooks_lib.sources.keyspace.scan import Reservoir, ping_seconds
 from runbooks_lib.sources.redis.nodes import Command, ReadNode
@@ -52,7 +52,7 @@ class Sweep:
 
     def may_be_kept(self, name: bytes) -> bool:
         """May the name stand in the ledger? That of a session lets its holder in."""
-        return self.pattern.names.group_of(name)[0] is not Kind.SESSIONS
+        return self.pattern.names.tellable(name) == name
 
 
 @dataclass(slots=True)
@@ -71,11 +71,17 @@ class Tally:
         """The account, for people and as data."""
         seconds = time.monotonic() - self.began
         rate = f", {units.per_second(self.changed / seconds)}" if self.changed else ""
-        spared = (Evidence("left alone: not named by the pattern", units.things(self.spared, "key")),)
-        slowed = (Evidence("slowed down for others", units.things(self.slowed, "time")),)
+        spared = (
+            Evidence("left alone: another site's, or not named by the pattern", units.exactly(self.spared, "key")),
+        )
+        slowed = (Evidence("slowed down for others", units.exactly(self.slowed, "time")),)
         return Written(
             account=(
-                Evidence(sweep.verb, f"{_exact(self.changed)} in {units.seconds(seconds)}{rate}", "replies of Redis"),
+                Evidence(
+                    sweep.verb,
+                    f"{units.exactly(self.changed, 'key')} in {units.seconds(seconds)}{rate}",
+                    "replies of Redis",
+                ),
                 Evidence("names looked at that match", f"{self.matched:,}", "SCAN"),
                 *(spared if self.spared else ()),
                 *(slowed if self.slowed else ()),
@@ -87,7 +93,7 @@ class Tally:
                 "complete": not self.stopped,
                 "sample": [packed(name) for name in self.sample.kept if sweep.may_be_kept(name)],
             },
-            stopped=f"{self.stopped}; {_exact(self.changed)} {sweep.verb}" if self.stopped else "",
+            stopped=f"{self.stopped}; {units.exactly(self.changed, 'key')} {sweep.verb}" if self.stopped else "",
         )
 
 
@@ -105,10 +111,21 @@ def carry_out(sweep: Sweep, site: WritableSite) -> Written:
     tally = Tally()
     with held_interrupts() as interrupted:
         teller = _Teller(sweep, site, tally, interrupted)
-        for node in site.nodes:
+        with nothing_sent_yet():
+            nodes = site.nodes
+        for node in nodes:
             if not tally.stopped:
                 _sweep_node(sweep, site, node, teller)
     return tally.written(sweep)
+
+
+@contextmanager
+def nothing_sent_yet() -> Iterator[None]:
+    """What cannot be read before the first change is sent is a refusal: nothing was changed."""
+    try:
+        yield
+    except SourceError as error:
+        raise RefusedError(error.message, hint=error.hint) from error
 
 
 def packed(name: bytes) -> str:
@@ -124,7 +141,7 @@ def unpacked(text: str) -> bytes:
 class _Teller:
     """Between two steps: tells how far it is, and whether to go on."""
 
-    def __init__(self, sweep: Sweep, site: WritableSite, tally: Tally, interrupted: Callable[[], bool]) -> None:
+    def __init__(self, sweep: Sweep, site: WritableSite, tally: Tally, interrupted: Callable[[], str]) -> None:
         self.tally = tally
         self._sweep, self._site, self._interrupted = sweep, site, interrupted
         self._told_at = float("-inf")
@@ -135,8 +152,8 @@ class _Teller:
         Args:
             more: there is another key to change.
         """
-        if self._interrupted():
-            self.tally.stopped = "interrupted by Ctrl-C"
+        if by := self._interrupted():
+            self.tally.stopped = f"interrupted by {by}"
         elif more and self.tally.changed >= self._sweep.max_keys:
             self.tally.stopped = f"the bound of {self._sweep.max_keys:,} keys is reached and more keys match"
         else:
@@ -151,7 +168,7 @@ class _Teller:
         try:
             self._site.progress(Progress(self.tally.changed, None, f"keys {self._sweep.verb}"))
         except KeyboardInterrupt:
-            self.tally.stopped = "interrupted by Ctrl-C"
+            self.tally.stopped = f"interrupted by {self._interrupted() or 'Ctrl-C'}"
         except MayHaveChangedError as error:
             raise _with_account(error, self._sweep, self.tally, in_flight=0) from error
 
@@ -207,10 +224,9 @@ class _NodeSweep:
             raise _with_account(problem, self._sweep, self._tally, in_flight=in_flight) from error
 
     def _to_change(self, names: list[bytes]) -> list[bytes]:
+        names = list(dict.fromkeys(names))
         self._tally.matched += len(names)
         pattern = self._sweep.pattern
-        if not pattern.spared:
-            return names
         kept = [name for name in names if not pattern.spares(name)]
         self._tally.spared += len(names) - len(kept)
         return kept
@@ -250,12 +266,7 @@ def _refuse(error: exceptions.ResponseError, tally: Tally) -> None:
 
 def _with_account(error: MayHaveChangedError, sweep: Sweep, tally: Tally, *, in_flight: int) -> MayHaveChangedError:
     """The same error with what is known: what was changed before it, and what is not known."""
-    unknown = f"; of {units.things(in_flight, 'more key')} that is not known" if in_flight else ""
+    unknown = f"; of {units.exactly(in_flight, 'more key')} that is not known" if in_flight else ""
     return MayHaveChangedError(
-        f"{error.message}; before that {_exact(tally.changed)} {sweep.verb}{unknown}", hint=error.hint
+        f"{error.message}; before that {units.exactly(tally.changed, 'key')} {sweep.verb}{unknown}", hint=error.hint
     )
-
-
-def _exact(count: int) -> str:
-    """A count to the last key: an account is not rounded."""
-    return f"{count:,} key" if count == 1 else f"{count:,} keys"

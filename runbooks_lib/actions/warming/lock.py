@@ -4,7 +4,8 @@ Proof is one of two, and no worker may report a warming task:
 
 *Untouched longer than a run may last.* Nobody set, read or tried to take the lock for as long as the contract lets a
 lock live at all (600 s, on demand 60 s). ``OBJECT IDLETIME`` says so and does not count as a touch; ``GET`` does, so
-the token is not read then. The script that deletes looks at the idle time again, in the same step.
+the token is read only where the other proof holds. The script that deletes looks at the idle time again, in the same
+step.
 
 *Not an ordinary lock, and nobody at work.* It has no expiry, or a longer one than the contract gives, so no living run
 of this site would hold it; and the task workers answered, and none of them is warming. The script deletes it only
@@ -62,13 +63,11 @@ class Lock:
         kind: of the key; ``none`` when it is not there.
         ttl_seconds: None when it never expires.
         idle_seconds: since anybody touched it; None where the server keeps no such time (LFU policies).
-        token_hash: of what it holds; empty where that was not read.
     """
 
     kind: str
     ttl_seconds: float | None
     idle_seconds: float | None
-    token_hash: str = ""
 
 
 def require_lock_name(lock: object) -> None:
@@ -91,11 +90,15 @@ def plan_removal(name: str, intent: Mapping[str, Any], lock: str, site: Site) ->
     Raises:
         SourceError: Redis could not be read.
     """
-    read_at, key = units.now(), _key(lock)
-    found, life = _look(site, key), _life(lock)
+    read_at, key, life = units.now(), _key(lock), _life(lock)
+    found = _look(site, key)
     tasks = _tasks(site) if found.kind == "string" else "not asked"
     guards = _guards(found, life, tasks) if found.kind != "none" else ()
-    proof = "untouched" if _is_old(found, life) else found.token_hash
+    proof = "untouched" if _is_old(found, life) else ""
+    notes: tuple[str, ...] = ()
+    # Without a token the plan cannot be carried out; where it cannot be anyway, the lock is left as old as it is.
+    if found.kind == "string" and not proof and all(guard.holds for guard in guards):
+        proof, notes = _read_token(site, key, found)
     return Plan(
         action=name,
         title=f"remove the lock {one_line(lock, longest=200)}",
@@ -113,6 +116,7 @@ def plan_removal(name: str, intent: Mapping[str, Any], lock: str, site: Site) ->
         guards=guards,
         no_op=found.kind == "none",
         offers=(NextStep("warm now, and see that it works", _warming(site)),),
+        notes=notes,
     )
 
 
@@ -128,7 +132,10 @@ def remove(plan: Plan, site: WritableSite, lock: str) -> Written:
     if proof == "untouched":
         deleted = writer.write("EVAL", _IF_UNTOUCHED, 1, key, int(_life(lock)))
     else:
-        token = site.nodes.for_key(key).ask("GET", key)
+        try:
+            token = site.nodes.for_key(key).ask("GET", key)
+        except SourceError as error:
+            raise RefusedError(f"{error.message}; the lock was not touched", hint=error.hint) from error
         if not isinstance(token, bytes) or _hash(token) != proof:
             raise _other_lock(lock)
         deleted = writer.write("EVAL", _IF_HELD, 1, key, token)
@@ -166,20 +173,32 @@ def _look(site: Site, key: bytes) -> Lock:
         idle = node.ask("OBJECT", "IDLETIME", key)
     except SourceError:
         idle = None  # under an LFU policy the server answers with an error
-    found = Lock(shown, ttl, float(idle) if isinstance(idle, int) else None)
-    # Reading the token touches the lock, which would take the other proof away from whoever confirms this plan.
-    if found.idle_seconds is not None and found.idle_seconds >= _life_of_key(key):
-        return found
+    return Lock(shown, ttl, float(idle) if isinstance(idle, int) else None)
+
+
+def _read_token(site: Site, key: bytes, found: Lock) -> tuple[str, tuple[str, ...]]:
+    """The hash of what the lock holds, and a note where reading it made the lock look used.
+
+    From Redis 7.2 on, a connection can ask that its reads do not touch; older servers answer with an error.
+    """
+    node = site.nodes.for_key(key)
+    node.ask_many([("CLIENT", "NO-TOUCH", "ON")])
     token = node.ask("GET", key)
-    return Lock(shown, ttl, found.idle_seconds, _hash(token) if isinstance(token, bytes) else "")
+    (idle,) = node.ask_many([("OBJECT", "IDLETIME", key)])
+    touched = isinstance(idle, int) and found.idle_seconds is not None and idle < found.idle_seconds
+    note = f"reading its token counted as a use: it was untouched for {_idle(found)} before, and counts anew from now"
+    return _hash(token) if isinstance(token, bytes) else "", (note,) if touched else ()
+
+
+def _idle(found: Lock) -> str:
+    return "not known" if found.idle_seconds is None else units.duration(found.idle_seconds)
 
 
 def _guards(found: Lock, life: float, tasks: WorkerTasks | str) -> tuple[Guard, ...]:
     old, odd = _is_old(found, life), found.ttl_seconds is None or found.ttl_seconds > life
     is_lock = Guard("it is a lock", found.kind == "string", f"a {found.kind}", "look at it with redis-cli TYPE")
-    idle = "not known" if found.idle_seconds is None else units.duration(found.idle_seconds)
     detail = f"{'no expiry' if found.ttl_seconds is None else f'{units.duration(found.ttl_seconds)} left'}, "
-    detail += f"untouched for {idle}, a lock may live {units.duration(life)}"
+    detail += f"untouched for {_idle(found)}, a lock may live {units.duration(life)}"
     ends = "it ends by itself: wait" if found.ttl_seconds is not None else ""
     outlived = Guard("no living run would hold it so", old or odd, detail, ends)
     return (is_lock, outlived, _nobody_at_work(tasks, needed=not old))
@@ -229,10 +248,6 @@ def _scope_of_lock(lock: str) -> str:
 
 def _life(lock: str) -> float:
     return _LIVES_SECONDS.get(lock.removeprefix(PREFIX).partition(":")[0], _USUAL_LIFE_SECONDS)
-
-
-def _life_of_key(key: bytes) -> float:
-    return _life(key.decode("utf-8", "surrogateescape"))
 
 
 def _key(lock: str) -> bytes:

@@ -1,21 +1,28 @@
-"""One warming run: may it be started, how far is it, what came of it?"""
+"""One warming run: may it be started, how far is it, what came of it?
+
+The statistics carry no name of a run, only when the last one ended by the site's clock, and sums. So a run is over when
+they are not what they were before it was ordered; the clock here is compared with nothing.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from runbooks_lib import units
 from runbooks_lib.actions.action import Written
 from runbooks_lib.actions.flags.plans import scope_of
-from runbooks_lib.actions.flags.writes import program
 from runbooks_lib.actions.outcome import ReadBack
-from runbooks_lib.actions.plan import Guard, Plan
+from runbooks_lib.actions.plan import Command, Guard, Plan
+from runbooks_lib.actions.registry import command_line
 from runbooks_lib.actions.site import Progress, Site, WritableSite
-from runbooks_lib.errors import MayHaveChangedError, SourceError
-from runbooks_lib.facts import Warming, WarmingPermission, WarmingType
+from runbooks_lib.actions.site_program import program
+from runbooks_lib.errors import MayHaveChangedError, RefusedError, SourceError
+from runbooks_lib.facts import Warming, WarmingLock, WarmingPermission, WarmingType
+from runbooks_lib.judgement.next_steps import run_command
 from runbooks_lib.model import Evidence, NextStep
 
 STRATEGIES = ("startup", "scheduled")
@@ -48,8 +55,8 @@ def plan_run(name: str, intent: Mapping[str, Any], strategy: str, site: Site) ->
         after=(Evidence("last run", "a moment ago, with one run more in the statistics"),),
         blast_radius=_cost(last),
         irreversible="nothing is lost by it: what is warmed expires by itself",
-        guards=_guards(permission, warming, strategy),
-        offers=(NextStep("watch the hit rate recover", "runbooks run triage"),),
+        guards=_guards(permission, warming, strategy, site.environment.name),
+        offers=(NextStep("watch the hit rate recover", run_command("triage", site.environment.name)),),
         notes=warming.warnings,
     )
 
@@ -58,9 +65,13 @@ def start_and_watch(plan: Plan, site: WritableSite, strategy: str, wait_seconds:
     """Hand the run to the task worker and wait until its statistics show it.
 
     Raises:
+        RefusedError: Redis could not be read, so that the run could not be told from the last one.
         MayHaveChangedError: the site gave no answer.
     """
-    before = _type(site.redis.warming(), strategy)
+    try:
+        before = _type(site.redis.warming(), strategy)
+    except SourceError as error:
+        raise RefusedError(f"{error.message}; no run was asked for", hint=error.hint) from error
     began = time.monotonic()
     try:
         site.run_in_site(program(), {"warm": strategy}, timeout_seconds=_ORDER_SECONDS)
@@ -68,39 +79,80 @@ def start_and_watch(plan: Plan, site: WritableSite, strategy: str, wait_seconds:
         message = f"{strategy} warming was ordered {units.clock(plan.read_at)}: {error.message}"
         raise MayHaveChangedError(message, hint="look at cache_warming_stats and at the worker's queue") from error
     account = (Evidence("queued", f"{strategy} warming", "manage.py warm_cache --queue"),)
-    data = {"last_run_at": _last_run(before), "items": before.runs_count if before else 0, **_sums(before)}
+    data = {"before": _numbers(before)}
     try:
         over = _watch(site, strategy, before, began + wait_seconds)
     except KeyboardInterrupt:
         return Written(account, data, stopped="no longer watched, on request; the run goes on in the site's worker")
     left = "" if over else f"not over after {units.duration(wait_seconds)}; it goes on in the site's worker"
-    return Written(account, data, stopped=left)
+    return Written(account, {**data, "watched_seconds": time.monotonic() - began}, stopped=left)
 
 
 def read_run_back(plan: Plan, site: Site, strategy: str, written: Mapping[str, Any]) -> ReadBack:
-    """Did the run end, without failing, and did it store anything?
+    """Did the run end, without failing, and what did it store?
 
     Raises:
         SourceError: Redis could not be read.
     """
     warming = site.redis.warming()
     now = _type(warming, strategy)
-    since = written.get("last_run_at") or plan.read_at.timestamp()
-    if now is None or now.last_run_at is None or now.last_run_at.timestamp() <= since:
+    before: Mapping[str, float | None] | None = written.get("before")
+    if before is None:
+        # Nobody knows whether it ran: all that is left of the moment before is what the plan shows.
+        moved = now is not None and _before(now) != plan.before
+    else:
+        moved = now is not None and any(_numbers(now)[name] != before.get(name) for name in ("last_run_at", "runs"))
+    if now is None or not moved:
         # It was asked for, and it is at work: that it is not over yet is said where the watching ended.
         return ReadBack(confirmed=_is_held(warming, strategy), detail=_not_over(warming, strategy))
-    evidence = [Evidence("last run", units.timestamp(now.last_run_at), "HGETALL cache_warming_stats")]
-    if "tasks" not in written:
-        return ReadBack(confirmed=True, evidence=tuple(evidence), detail=f"The {strategy} run is over.")
-    items = now.runs_count - int(written["items"])
-    seconds = now.duration_seconds - float(written["duration"])
-    evidence += [Evidence("values stored", units.count(items)), Evidence("took", units.seconds(max(0.0, seconds)))]
-    if now.failures_count > int(written["failures"]):
-        return ReadBack(confirmed=False, evidence=tuple(evidence), detail=f"the {strategy} run failed: see the worker")
-    if items <= 0:
-        return ReadBack(confirmed=False, evidence=tuple(evidence), detail=_suspicious(strategy, seconds))
-    detail = f"The {strategy} run stored {units.things(items, 'value')} in {units.seconds(max(0.0, seconds))}."
-    return ReadBack(confirmed=True, evidence=tuple(evidence), detail=detail)
+    if before is None:
+        detail = f"A {strategy} run ended since. Whether it is the one that was asked for is not known."
+        return ReadBack(confirmed=True, evidence=_before(now), detail=detail)
+    return _judged(_Difference.of(before, now), now, written, site, held=_is_held(warming, strategy))
+
+
+@dataclass(frozen=True, slots=True)
+class _Difference:
+    """What the statistics of a strategy grew by; negative where they were removed meanwhile."""
+
+    runs: int
+    failures: int
+    items: int
+    seconds: float
+
+    @classmethod
+    def of(cls, before: Mapping[str, float | None], now: WarmingType) -> _Difference:
+        """From the numbers before, as ``_numbers`` gives them."""
+        grown = {name: (value or 0.0) - (before.get(name) or 0.0) for name, value in _numbers(now).items()}
+        whole = {name: round(grown[name]) for name in ("runs", "failures", "items")}
+        return cls(**whole, seconds=grown["seconds"])
+
+
+def _judged(grown: _Difference, now: WarmingType, written: Mapping[str, Any], site: Site, *, held: bool) -> ReadBack:
+    """A run ended: well, in vain, or with an error."""
+    name, took = now.name, units.seconds(max(0.0, grown.seconds))
+    evidence = [*_before(now), Evidence("values stored", units.count(grown.items)), Evidence("took", took)]
+    other = _another(grown, written, held=held)
+    if min(grown.runs, grown.items, grown.failures) < 0:
+        detail = f"A {name} run ended, but its statistics were removed meanwhile: what it stored is not known.{other}"
+        return ReadBack(confirmed=True, evidence=tuple(evidence[:1]), detail=detail)
+    if grown.failures:
+        return ReadBack(False, tuple(evidence), f"the {name} run failed: see the worker.{other}")
+    if grown.items:
+        detail = f"The {name} run stored {units.things(grown.items, 'value')} in {took}.{other}"
+        return ReadBack(confirmed=True, evidence=tuple(evidence), detail=detail)
+    offers = (NextStep("see why nothing was warmed", run_command("cache_warming", site.environment.name)),)
+    return ReadBack(True, tuple(evidence), f"{_in_vain(name, grown.seconds)}{other}", offers)
+
+
+def _another(grown: _Difference, written: Mapping[str, Any], *, held: bool) -> str:
+    """What speaks for it that these are the numbers of another run than the one that was asked for."""
+    watched = written.get("watched_seconds")
+    if grown.runs > 1:
+        return f" {grown.runs} runs ended meanwhile: these are their numbers together."
+    if isinstance(watched, (int, float)) and grown.seconds > watched + _SUSPICIOUS_SECONDS:
+        return " It took longer than since it was asked for: it may have been another run, and this one may follow."
+    return " The lock is held again: it may have been another run, and this one may be at work now." if held else ""
 
 
 def _watch(site: WritableSite, strategy: str, before: WarmingType | None, ends: float) -> bool:
@@ -110,7 +162,7 @@ def _watch(site: WritableSite, strategy: str, before: WarmingType | None, ends: 
         time.sleep(min(_POLL_SECONDS, max(0.0, ends - time.monotonic())))
         warming = site.redis.warming()
         now = _type(warming, strategy)
-        if now is not None and now.last_run_at is not None and (_last_run(now) or 0.0) > (_last_run(before) or 0.0):
+        if now is not None and (now.last_run_at, now.tasks_count) != _ended(before):
             return True
         state = "running" if _is_held(warming, strategy) else "waiting for a worker"
         seconds = round(time.monotonic() - began)
@@ -118,7 +170,7 @@ def _watch(site: WritableSite, strategy: str, before: WarmingType | None, ends: 
     return False
 
 
-def _guards(permission: WarmingPermission, warming: Warming, strategy: str) -> tuple[Guard, ...]:
+def _guards(permission: WarmingPermission, warming: Warming, strategy: str, environment: str) -> tuple[Guard, ...]:
     flag, held = permission.flag, [lock for lock in warming.locks if _is_of(lock.name, strategy)]
     on = flag.strategy == "on" or (flag.strategy == "gradual" and flag.percentage == 100)
     left = ", ".join(f"{lock.name} ({_ttl(lock.ttl_seconds)})" for lock in held)
@@ -128,7 +180,12 @@ def _guards(permission: WarmingPermission, warming: Warming, strategy: str) -> t
             permission.has_command,
             hint="start a run the way this site does it; see the contract of the site, Warming",
         ),
-        Guard("warming is on for everybody", on, f"CACHE_WARMING is {flag.strategy}", "enable_feature CACHE_WARMING"),
+        Guard(
+            "warming is on for everybody",
+            on,
+            f"CACHE_WARMING is {flag.strategy}",
+            command_line(Command("enable_feature", {"feature": "CACHE_WARMING"}), environment),
+        ),
         Guard(
             "warming is enabled in the settings",
             permission.enabled is not False,
@@ -139,9 +196,16 @@ def _guards(permission: WarmingPermission, warming: Warming, strategy: str) -> t
             f"no other {strategy} run holds the lock",
             not held if warming.complete or held else None,
             left or ("" if warming.complete else "the search for locks was not complete"),
-            "wait for that run; a lock that nobody owns any more: remove_warming_lock",
+            _release(held, environment),
         ),
     )
+
+
+def _release(held: Sequence[WarmingLock], environment: str) -> str:
+    if not held:
+        return ""
+    command = command_line(Command("remove_warming_lock", {"lock": held[0].name}), environment)
+    return f"wait for that run; a lock that nobody owns any more: {command}"
 
 
 def _ttl(seconds: float | None) -> str:
@@ -156,15 +220,22 @@ def _type(warming: Warming, strategy: str) -> WarmingType | None:
     return next((one for one in warming.types if one.name == strategy), None)
 
 
-def _last_run(last: WarmingType | None) -> float | None:
-    return last.last_run_at.timestamp() if last is not None and last.last_run_at is not None else None
+def _ended(last: WarmingType | None) -> tuple[datetime | None, int]:
+    """What is another pair once a run has ended, whatever the site's clock says."""
+    return (last.last_run_at, last.tasks_count) if last is not None else (None, 0)
 
 
-def _sums(last: WarmingType | None) -> dict[str, float]:
-    """What had been done before, so that the difference is the run."""
+def _numbers(last: WarmingType | None) -> dict[str, float | None]:
+    """The statistics as JSON: what they differ by later is the run."""
     if last is None:
-        return {"tasks": 0, "failures": 0, "duration": 0.0}
-    return {"tasks": last.tasks_count, "failures": last.failures_count, "duration": last.duration_seconds}
+        return {"last_run_at": None, "runs": 0, "failures": 0, "items": 0, "seconds": 0.0}
+    return {
+        "last_run_at": last.last_run_at.timestamp() if last.last_run_at is not None else None,
+        "runs": last.tasks_count,
+        "failures": last.failures_count,
+        "items": last.runs_count,
+        "seconds": last.duration_seconds,
+    }
 
 
 def _before(last: WarmingType | None) -> tuple[Evidence, ...]:
@@ -193,10 +264,13 @@ def _not_over(warming: Warming, strategy: str) -> str:
     return f"the statistics show no new {strategy} run: does a task worker run, and does its broker answer?"
 
 
-def _suspicious(strategy: str, seconds: float) -> str:
+def _in_vain(strategy: str, seconds: float) -> str:
     how = "at once" if seconds < _SUSPICIOUS_SECONDS else f"after {units.seconds(seconds)}"
-    popular = "; or nothing is asked for often enough" if strategy == "scheduled" else ""
+    popular = (
+        "On a quiet site nothing is asked for often enough, and this is right. " if strategy == "scheduled" else ""
+    )
     return (
-        f"suspicious: the {strategy} run says that it succeeded, {how} and with 0 values stored; that is how a run "
-        f"looks that a stranded lock or an empty plan keeps from its work{popular}"
+        f"NOTHING was warmed: the {strategy} run says that it succeeded, {how} and with 0 values stored. {popular}"
+        f"{'Suspicious: a' if seconds < _SUSPICIOUS_SECONDS else 'A'} run also looks so when a stranded lock or an "
+        "empty plan keeps it from its work."
     )

@@ -12,7 +12,7 @@ from runbooks_lib.actions.action import Written
 from runbooks_lib.actions.outcome import ReadBack
 from runbooks_lib.actions.plan import Command, Plan
 from runbooks_lib.actions.site import Site, WritableSite
-from runbooks_lib.errors import RefusedError, SourceError, UsageError
+from runbooks_lib.errors import MayHaveChangedError, RefusedError, SourceError, UsageError
 from runbooks_lib.facts import WarmingType
 from runbooks_lib.model import Evidence
 from runbooks_lib.redaction import one_line
@@ -28,23 +28,33 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _DURATION = re.compile(r"([1-9][0-9]{0,7})([smhd])")
 _ADAPTIVE = b"cache_stats:*"
 _BUDGET = ScanBudget(seconds=0.5)
-#: Fields and values in turn: deletes the fields while all of them hold these values, else none.
-_IF_SAME = """
-for at = 1, #ARGV, 2 do
-  if redis.call('HGET', KEYS[1], ARGV[at]) ~= ARGV[at + 1] then return -1 end
+#: For each strategy the number of its fields, then fields and values in turn. All that is read is read before the first
+#: field is touched, so that whatever the server refuses, it refuses while nothing is changed.
+_CHOSEN = """
+local chosen, at, number = {}, 1, 0
+while at <= #ARGV do
+  local last, fits = at + 2 * tonumber(ARGV[at]), true
+  for i = at + 1, last, 2 do fits = fits and %s end
+  if fits then chosen[#chosen + 1] = {number, at + 1, last} end
+  at, number = last + 1, number + 1
 end
-local removed = 0
-for at = 1, #ARGV, 2 do removed = removed + redis.call('HDEL', KEYS[1], ARGV[at]) end
-return removed
-"""
-#: Fields and values in turn: sets them while none of them is there, else none.
-_IF_ABSENT = """
-for at = 1, #ARGV, 2 do
-  if redis.call('HEXISTS', KEYS[1], ARGV[at]) == 1 then return 0 end
+local done = {}
+for _, one in ipairs(chosen) do
+  for i = one[2], one[3], 2 do %s end
+  done[#done + 1] = one[1]
 end
-for at = 1, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[at], ARGV[at + 1]) end
-return #ARGV / 2
+return done
 """
+#: Deletes the fields of each strategy while all of them hold these values; gives the numbers of those strategies.
+_IF_SAME = _CHOSEN % (
+    "redis.call('HGET', KEYS[1], ARGV[i]) == ARGV[i + 1]",
+    "redis.call('HDEL', KEYS[1], ARGV[i])",
+)
+#: Sets the fields of each strategy while none of them is there; gives the numbers of those strategies.
+_IF_ABSENT = _CHOSEN % (
+    "redis.call('HEXISTS', KEYS[1], ARGV[i]) == 0",
+    "redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1])",
+)
 
 
 def seconds_of(text: object) -> float:
@@ -115,21 +125,18 @@ def plan_removal(name: str, intent: Mapping[str, Any], older_than: str, site: Si
 
 
 def remove(plan: Plan, site: WritableSite) -> Written:
-    """Delete the fields strategy by strategy, each only while it holds what the plan saw.
+    """Delete the fields of all strategies in one step of the server, each strategy only while it is as the plan saw it.
 
     Raises:
         RefusedError: all of them changed meanwhile, or the server refused.
         MayHaveChangedError: no answer came back.
     """
-    writer = site.writer(site.nodes.for_key(KEY))
-    removed: list[str] = []
-    kept: list[str] = []
-    for strategy, fields in _by_strategy(plan.rests_on["fields"]).items():
-        reply = writer.write("EVAL", _IF_SAME, 1, KEY, *_turns(fields))
-        (removed if reply == len(fields) else kept).append(strategy)
+    strategies = _by_strategy(plan.rests_on["fields"])
+    removed = _carried_out(_IF_SAME, strategies, site)
+    kept = sorted(strategies.keys() - removed)
     if not removed:
         raise RefusedError(f"{', '.join(kept)} ran meanwhile: its statistics are not old", hint="plan again")
-    count = sum(len(fields) for name, fields in _by_strategy(plan.rests_on["fields"]).items() if name in removed)
+    count = sum(len(strategies[name]) for name in removed)
     account = (Evidence("removed", f"{units.things(count, 'field')} of {', '.join(removed)}", "EVAL, HDEL"),)
     stopped = f"{', '.join(kept)} ran meanwhile and was kept" if kept else ""
     return Written(account, {"removed": removed}, stopped=stopped)
@@ -187,20 +194,20 @@ def plan_restoring(name: str, intent: Mapping[str, Any], fields: Mapping[str, st
 
 
 def restore(plan: Plan, site: WritableSite, fields: Mapping[str, str]) -> Written:
-    """Write the fields of each strategy, if it has none of them.
+    """Write the fields of all strategies in one step of the server, each strategy only if it has none of them.
 
     Raises:
         RefusedError: every strategy has statistics by now, or the server refused.
         MayHaveChangedError: no answer came back.
     """
-    writer, written = site.writer(site.nodes.for_key(KEY)), []
-    for strategy, part in _by_strategy(fields).items():
-        if strategy in plan.rests_on["strategies"]:
-            reply = writer.write("EVAL", _IF_ABSENT, 1, KEY, *_turns(part))
-            written += [strategy] if reply == len(part) else []
+    strategies = {name: part for name, part in _by_strategy(fields).items() if name in plan.rests_on["strategies"]}
+    written = _carried_out(_IF_ABSENT, strategies, site)
+    kept = sorted(strategies.keys() - written)
     if not written:
         raise RefusedError("every one of these strategies ran meanwhile; nothing was written", hint="plan again")
-    return Written((Evidence("written", ", ".join(written), "EVAL, HSET"),), {"written": written})
+    stopped = f"{', '.join(kept)} ran meanwhile and was left as it is" if kept else ""
+    account = (Evidence("written", ", ".join(written), "EVAL, HSET"),)
+    return Written(account, {"written": written}, stopped=stopped)
 
 
 def read_restored_back(site: Site, fields: Mapping[str, str], written: Mapping[str, Any]) -> ReadBack:
@@ -217,6 +224,21 @@ def read_restored_back(site: Site, fields: Mapping[str, str], written: Mapping[s
     if missing:
         return ReadBack(confirmed=False, evidence=evidence, detail=f"missing: {', '.join(missing[:5])}")
     return ReadBack(confirmed=True, evidence=evidence, detail=f"{units.things(len(wanted), 'field')} written back.")
+
+
+def _carried_out(script: str, strategies: Mapping[str, Mapping[str, str]], site: WritableSite) -> list[str]:
+    """The strategies of which the script says that it did them.
+
+    Raises:
+        RefusedError: the server refused; nothing was changed.
+        MayHaveChangedError: no answer came back, or one that says nothing.
+    """
+    words = [word for fields in strategies.values() for word in (str(len(fields)).encode(), *_turns(fields))]
+    reply = site.writer(site.nodes.for_key(KEY)).write("EVAL", script, 1, KEY, *words)
+    names = list(strategies)
+    if not isinstance(reply, list) or not all(isinstance(number, int) and number < len(names) for number in reply):
+        raise MayHaveChangedError(f"EVAL answered {one_line(repr(reply), longest=120)}", hint="look at the statistics")
+    return [names[number] for number in reply]
 
 
 def _fields(site: Site) -> dict[bytes, bytes]:

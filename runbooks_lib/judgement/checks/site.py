@@ -152,7 +152,7 @@ def check_flags(flags: Flags | Unreadable) -> Finding:
         "site.flags",
         "feature flags",
         Status.OK,
-        ", ".join(f"{len(names)} {value}" for value, names in by_value.items()) or "none defined",
+        ", ".join(_flags_count(value, len(names)) for value, names in by_value.items()) or "none defined",
         detail=" · ".join(f"{value}: {', '.join(names)}" for value, names in by_value.items()),
         runbook=RUNBOOKS["site.flags"],
     )
@@ -174,6 +174,11 @@ def _no_requests(identifier: str, title: str, requests: Requests, metric: str) -
 def _requests_detail(requests: Requests) -> str:
     window = f"{units.duration(requests.window_seconds)} window"
     return ", ".join(p for p in (units.things(requests.total, "request"), window, degraded(requests)) if p)
+
+
+def _flags_count(value: str, count: int) -> str:
+    """``4 on``, ``1 at 44 %``."""
+    return f"{count} {value}" if value in ("on", "off") else f"{count} at {value}"
 
 
 def _flag_value(percentage: float) -> str:

@@ -21,16 +21,18 @@ from redis import exceptions
 from runbooks_lib.facts import KeyGroup, KeyspaceLook, SizeEstimate
 from runbooks_lib.model import Provenance
 from runbooks_lib.redaction import one_line
-from runbooks_lib.sources.keyspace.names import KeyNames, Kind, shown
+from runbooks_lib.sources.keyspace.asking import of_each
+from runbooks_lib.sources.keyspace.names import KeyNames, Kind, masked, shown
 from runbooks_lib.sources.redis.cache import ScanBudget
-from runbooks_lib.sources.redis.nodes import Command, Nodes, ReadNode, Reply
-from runbooks_lib.sources.redis.replies import Info, parse_scan, unexpected
+from runbooks_lib.sources.redis.nodes import Nodes, ReadNode
+from runbooks_lib.sources.redis.replies import parse_scan, unexpected
 
 #: Twenty million keys or a minute and a half, whichever comes first. One SCAN of 200 keys is not noticed by anybody.
 PLAN_BUDGET = ScanBudget(keys=20_000_000, round_trips=200_000, seconds=90.0, slowest_reply_seconds=1.0, step=200)
 #: MEMORY USAGE of so many keys gives the sum to about ±14 % where sizes are even.
 MEASURED_KEYS = 1000
-_AT_ONCE = 200
+#: So many names are remembered, so that one that SCAN gives twice is counted once; about 20 MB. Later ones are not.
+_REMEMBERED = 200_000
 #: A stranger can invent groups without end; what comes later is counted together.
 _MOST_GROUPS = 500
 _REST = b"(further names)"
@@ -52,6 +54,7 @@ class Walk:
     round_trips: int = 0
     looked_at_count: int = 0
     _began: float = field(default_factory=time.monotonic)
+    _given: set[int] = field(default_factory=set)
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -61,7 +64,9 @@ class Walk:
         return (f"the search ended after {self.ended}: {self.looked_at_count:,} keys were looked at, not all",)
 
     def batches(self, nodes: Iterable[ReadNode], match: bytes = b"") -> Iterator[tuple[ReadNode, list[bytes]]]:
-        """The names, as each SCAN gives them. A name can come twice while the server resizes its table.
+        """The names, as each SCAN gives them, each once: the server repeats some while it resizes its table.
+
+        Beyond the first 200,000 names they may come twice.
 
         Raises:
             SourceError: a primary could not be asked.
@@ -80,7 +85,7 @@ class Walk:
         cursor, found = parse_scan(node.ask("SCAN", cursor, *filtered, "COUNT", self.budget.step))
         now = time.monotonic()
         self.round_trips += 1
-        names = [name for name in found if isinstance(name, bytes)]
+        names = self._new([name for name in found if isinstance(name, bytes)])
         self.looked_at_count += len(names)
         if cursor != 0:
             self.ended = self.budget.spent(
@@ -88,14 +93,23 @@ class Walk:
             )
         return cursor, names
 
+    def _new(self, names: list[bytes]) -> list[bytes]:
+        """Those that have not been given yet."""
+        new = dict(zip(map(hash, names), names, strict=True))
+        if not self._given.isdisjoint(new):
+            new = {known: name for known, name in new.items() if known not in self._given}
+        if len(self._given) < _REMEMBERED:
+            self._given.update(new)
+        return list(new.values())
+
 
 def look(
     nodes: Nodes,
     names: KeyNames,
     match: re.Pattern[bytes],
     *,
+    spares: Callable[[bytes], bool] = lambda _: False,
     budget: ScanBudget = PLAN_BUDGET,
-    sample_count: int = 1000,
 ) -> KeyspaceLook:
     """What lies in the database, by kind, and what of it matches?
 
@@ -103,8 +117,8 @@ def look(
         nodes: every primary.
         names: of the site.
         match: tells the keys that are asked about (``glob_match.compiled``).
+        spares: which of them are not asked about all the same.
         budget: what it may cost.
-        sample_count: how many of the matching names are kept at random.
 
     Raises:
         SourceError: Redis could not be asked.
@@ -113,11 +127,13 @@ def look(
         SCAN without MATCH over every primary; MEMORY USAGE of up to 1,000 matching keys. Adds no keyspace hits.
     """
     started, read_at = time.monotonic(), datetime.now(UTC)
-    walk, sample = Walk(budget), Reservoir(sample_count)
-    everything, matching = _sorted_out(walk.batches(nodes), names, match, sample)
-    measured = sample.kept[:MEASURED_KEYS]
-    size, warnings = _size(nodes, measured, matching.total)
-    query = f"SCAN of database {nodes.database} on {len(nodes)} primaries; MEMORY USAGE of {len(measured):,} keys"
+    walk, sample = Walk(budget), Reservoir(MEASURED_KEYS)
+    everything, matching = _Groups(names), _Groups(names)
+    for _, batch in walk.batches(nodes):
+        everything.add(batch)
+        sample.add(matching.add([name for name in batch if match.match(name) and not spares(name)]))
+    size, warnings = _size(nodes, sample.kept, matching.total)
+    query = f"SCAN of database {nodes.database} on {len(nodes)} primaries; MEMORY USAGE of {len(sample.kept):,} keys"
     return KeyspaceLook(
         groups=everything.facts(),
         matched=matching.facts(),
@@ -129,19 +145,6 @@ def look(
         provenance=Provenance("redis", query, read_at, time.monotonic() - started),
         warnings=(*warnings, *walk.warnings),
     )
-
-
-def _sorted_out(
-    batches: Iterable[tuple[ReadNode, list[bytes]]], names: KeyNames, match: re.Pattern[bytes], sample: Reservoir
-) -> tuple[_Groups, _Groups]:
-    """Everything by its groups, and what matches; ``sample`` takes some of the latter."""
-    everything, matching = _Groups(names), _Groups(names)
-    for _, batch in batches:
-        everything.add(batch)
-        chosen = [name for name in batch if match.match(name)]
-        matching.add(chosen)
-        sample.add(chosen)
-    return everything, matching
 
 
 def count_matching(
@@ -161,38 +164,6 @@ def count_matching(
     walk = Walk(budget)
     total = sum(sum(map(counts, batch)) for _, batch in walk.batches(nodes, match))
     return total, walk.ended
-
-
-def existing(nodes: Nodes, names: Sequence[bytes]) -> int:
-    """How many of these keys exist? Adds no keyspace hits.
-
-    Source:
-        MEMORY USAGE of each.
-    """
-    return sum(isinstance(reply, int) for _, reply in _of_each(nodes, names, "MEMORY", "USAGE"))
-
-
-def without_ttl(nodes: Nodes, names: Sequence[bytes]) -> int:
-    """How many of these keys have no TTL? Adds one keyspace hit a key.
-
-    Source:
-        PTTL of each; -1 is a key without one.
-    """
-    return sum(reply == -1 for _, reply in _of_each(nodes, names, "PTTL"))
-
-
-def any_without_ttl(nodes: Nodes) -> bool:
-    """Is there any key without a TTL in the database, whatever its name?
-
-    Source:
-        INFO keyspace: keys and expires of the database, per primary.
-    """
-    for node in nodes:
-        line = Info(node.ask("INFO", "keyspace")).text(f"db{nodes.database}")
-        counts = dict(part.partition("=")[::2] for part in line.split(","))
-        if counts.get("keys", "0") != counts.get("expires", "0"):
-            return True
-    return False
 
 
 class Reservoir:
@@ -232,11 +203,14 @@ class _Groups:
         self._names = names
         self._counts: Counter[tuple[Kind, bytes]] = Counter()
 
-    def add(self, batch: Sequence[bytes]) -> None:
+    def add(self, batch: Sequence[bytes]) -> Sequence[bytes]:
+        """Count them, and give them back."""
         self.total += len(batch)
-        for group, count in Counter(map(self._names.group_of, batch)).items():
+        for (kind, name), count in Counter(map(self._names.group_of, batch)).items():
+            group = kind, masked(name)
             known = group in self._counts or len(self._counts) < _MOST_GROUPS
             self._counts[group if known else (group[0], _REST)] += count
+        return batch
 
     def facts(self) -> tuple[KeyGroup, ...]:
         order = list(Kind)
@@ -246,7 +220,7 @@ class _Groups:
 
 def _size(nodes: Nodes, sample: Sequence[bytes], total: int) -> tuple[SizeEstimate | None, tuple[str, ...]]:
     """Mean of the sample times the number of keys, and what limits it; a key that went away meanwhile is left out."""
-    replies = [reply for _, reply in _of_each(nodes, sample, "MEMORY", "USAGE")]
+    replies = [reply for _, reply in of_each(nodes, sample, "MEMORY", "USAGE")]
     sizes = [reply for reply in replies if isinstance(reply, int)]
     refusals = [reply for reply in replies if isinstance(reply, exceptions.ResponseError)]
     warnings = tuple(f"bytes are not known: {one_line(str(refusal))}" for refusal in refusals[:1])
@@ -258,18 +232,6 @@ def _size(nodes: Nodes, sample: Sequence[bytes], total: int) -> tuple[SizeEstima
     margin = 1.96 * deviation / math.sqrt(len(sizes)) * total
     heavy = not exact and max(sizes) > _HEAVY_SHARE * sum(sizes)
     return SizeEstimate(mean * total, margin, len(sizes), heavy), warnings
-
-
-def _of_each(nodes: Nodes, names: Sequence[bytes], *command: str) -> Iterator[tuple[bytes, Reply]]:
-    """The replies to one command for each name, sent in one go per primary and 200 names."""
-    by_node: dict[ReadNode, list[bytes]] = {}
-    for name in names:
-        by_node.setdefault(nodes.for_key(name), []).append(name)
-    for node, own in by_node.items():
-        for at in range(0, len(own), _AT_ONCE):
-            part = own[at : at + _AT_ONCE]
-            commands: list[Command] = [(*command, name) for name in part]
-            yield from zip(part, node.ask_many(commands), strict=True)
 
 
 def latency_seconds(nodes: Nodes) -> float:

@@ -12,7 +12,8 @@ from runbooks_lib.model import Kind
 from runbooks_lib.sources.redis.nodes import ReadNode
 from runbooks_lib.sources.redis.replies import Info, text_of
 
-_DATABASE = re.compile(rb"^db(\d+):(.*)$", re.MULTILINE)
+#: redis-cli names no port of its own when it is fed; a replica does.
+_FED = re.compile(rb"port=0,state=(\w+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +115,23 @@ class Saving:
     rules: SaveRules
 
 
+@dataclass(frozen=True, slots=True)
+class Feeding:
+    """A server and the dump that it was asked for, at one moment.
+
+    Attributes:
+        forks: another one after each fork, whosever it is: a save, an AOF rewrite, a replica.
+        waits: the dump is asked for, and its fork is still to come: no child is saving, and nothing was sent.
+        begun: its fork is over, and its data is being sent.
+        running: a child is saving, for whomever.
+    """
+
+    forks: tuple[str, ...]
+    waits: bool
+    begun: bool
+    running: bool
+
+
 def save_state(node: ReadNode) -> SaveState:
     """Where does saving stand at this moment?
 
@@ -137,7 +155,7 @@ def saving(node: ReadNode) -> Saving:
     """
     raw = _info(node)
     info = Info(raw)
-    databases = _databases(raw)
+    databases = info.databases()
     expiring = sum(values.get("expires", 0) for values in databases.values())
     weighted = sum(values.get("avg_ttl", 0) * values.get("expires", 0) for values in databases.values())
     return Saving(
@@ -156,6 +174,27 @@ def saving(node: ReadNode) -> Saving:
         fork_seconds=(info.integer("latest_fork_usec") or 0) / 1e6,
         state=_state(raw),
         rules=_rules(node),
+    )
+
+
+def feeding(node: ReadNode) -> Feeding:
+    """How far is the server with the dump that ``redis-cli --rdb`` asked for?
+
+    Raises:
+        SourceError: Redis cannot be reached, or keeps INFO from this user.
+
+    Source:
+        INFO: total_forks (Redis 6.2), latest_fork_usec, rdb_saves, rdb_bgsave_in_progress, slave<n>.
+    """
+    raw = _info(node)
+    info = Info(raw)
+    states = set(_FED.findall(raw))
+    running = bool(info.required("rdb_bgsave_in_progress"))
+    return Feeding(
+        forks=tuple(info.text(name) for name in ("total_forks", "latest_fork_usec", "rdb_saves")),
+        waits=b"wait_bgsave" in states and not running,
+        begun=bool(states & {b"send_bulk", b"online"}),
+        running=running,
     )
 
 
@@ -193,7 +232,7 @@ def may_run(node: ReadNode, command: str) -> tuple[bool | None, str]:
 def node_of_database(node: ReadNode, database: int) -> ReadNode:
     """The same server, another database, on a connection of its own: a reading client may not SELECT."""
     options = {**node.address.options, "db": database}
-    return ReadNode(replace(node.address, database=database, options=options))
+    return ReadNode(replace(node.address, database=database, options=options), kind=node.kind)
 
 
 def _answer(node: ReadNode, *command: str | bytes) -> object:
@@ -236,16 +275,8 @@ def _state(raw: bytes) -> SaveState:
         total_count=info.integer("current_save_keys_total") or 0,
         changes_count=info.integer("rdb_changes_since_last_save") or 0,
         removed_count=(info.integer("expired_keys") or 0) + (info.integer("evicted_keys") or 0),
-        databases={number: values.get("keys", 0) for number, values in _databases(raw).items()},
+        databases={number: values.get("keys", 0) for number, values in info.databases().items()},
     )
-
-
-def _databases(raw: bytes) -> dict[int, dict[str, int]]:
-    found = {}
-    for number, values in _DATABASE.findall(raw):
-        pairs = (part.partition("=")[::2] for part in values.decode("ascii", "replace").strip().split(","))
-        found[int(number)] = {name: int(value) for name, value in pairs if value.isdecimal()}
-    return found
 
 
 def _rules(node: ReadNode) -> SaveRules:

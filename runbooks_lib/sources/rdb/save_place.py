@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runbooks_lib.sources.rdb.persistence import Saving
+from runbooks_lib.sources.redis.here import runs_here
 
 #: Between a file's time and what the server says of its last save; both are read in whole seconds.
 _SLACK_SECONDS = 2.0
@@ -56,7 +57,7 @@ def save_place(facts: Saving) -> SavePlace:
     if "/" in rules.file_name or not rules.file_name:
         return SavePlace(None, reachable=False, same_machine=False, how="its dbfilename is not the name of a file")
     file = Path(rules.folder) / rules.file_name
-    here = _runs_here(facts, Path(rules.folder))
+    here = runs_here(facts.process_id, facts.uptime_seconds, Path(rules.folder))
     if not here and not _is_last_save(file, facts.state.last_saved_at_seconds):
         how = f"{rules.folder} is not seen to be that server's folder from here (another host or a container?)"
         return SavePlace(file, reachable=False, same_machine=False, how=how)
@@ -113,21 +114,6 @@ def fork_may_be_refused(rss_bytes: int) -> bool:
     total = re.search(r"^MemTotal:\s+(\d+) kB", _text("/proc/meminfo"), re.MULTILINE)
     overcommit = _text("/proc/sys/vm/overcommit_memory").strip()
     return overcommit == "0" and total is not None and rss_bytes > int(total[1]) * 1024 / 2
-
-
-def _runs_here(facts: Saving, folder: Path) -> bool:
-    process = Path("/proc") / str(facts.process_id)
-    if not facts.process_id:
-        return False
-    try:
-        same_folder = (process / "cwd").samefile(folder)
-        # The name of a process may hold blanks and brackets; its start is the 20th field after the last bracket.
-        ticks = int((process / "stat").read_text().rpartition(")")[2].split()[19])
-        since_boot = float(_text("/proc/uptime").split()[0])
-    except (OSError, ValueError, IndexError):
-        return False
-    age = since_boot - ticks / os.sysconf("SC_CLK_TCK")
-    return same_folder and abs(age - facts.uptime_seconds) <= _SLACK_SECONDS
 
 
 def _is_last_save(file: Path, saved_at_seconds: int) -> bool:

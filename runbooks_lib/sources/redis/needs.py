@@ -62,7 +62,7 @@ READING: tuple[Need, ...] = (
     *_reading("sizes of keys", "sizes stay unknown; look at a backup in a scratch server", f"memory|usage {_K}"),
     *_reading("how long a key lies unused", "a stuck lock needs another proof", f"object|idletime {_K}"),
     *_reading("warming statistics", "warming is judged by metrics alone", f"hlen {_K}", f"hgetall {_K}"),
-    *_reading("throttle counters", "look at them on the site", f"exists {_K}", f"getrange {_K} 0 0"),
+    *_reading("throttle counters", "look at them on the site", f"exists {_K}", f"getrange {_K} 0 0", f"strlen {_K}"),
     *_reading(
         "locks, and values that prove a backup",
         "the proof of a backup ends with counts",

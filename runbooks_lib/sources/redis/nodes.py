@@ -14,6 +14,7 @@ itself flagged it as reading (see ``redis_commands``).
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
@@ -21,10 +22,14 @@ from typing import TYPE_CHECKING, Self, TypeVar
 from redis import exceptions
 
 from runbooks_lib.config import Environment
-from runbooks_lib.sources.redis.client import Address, ask, client_for, explained
+from runbooks_lib.errors import SourceError
+from runbooks_lib.model import Kind
+from runbooks_lib.redaction import one_line
+from runbooks_lib.sources.redis.client import Address, ask, client_for, exchange, explained
 from runbooks_lib.sources.redis.commands import ReadingCommands
 from runbooks_lib.sources.redis.errors import needs_no_password
-from runbooks_lib.sources.redis.topology import Topology, index_for, locate
+from runbooks_lib.sources.redis.replies import Info
+from runbooks_lib.sources.redis.topology import Topology, TopologyKind, index_for, locate, require_whole
 
 if TYPE_CHECKING:
     import redis
@@ -44,11 +49,16 @@ class ReadNode:
 
     Args:
         address: of the primary.
+        kind: of the topology. A ``standalone`` server is asked first whether it is one: a node of a cluster answers as
+            well, and a third of the keys would be taken for all of them.
         reply_seconds: for each wait within one reply.
     """
 
-    def __init__(self, address: Address, *, reply_seconds: float = REPLY_SECONDS) -> None:
-        self.address = address
+    def __init__(
+        self, address: Address, *, kind: TopologyKind = "standalone", reply_seconds: float = REPLY_SECONDS
+    ) -> None:
+        self.address, self.kind = address, kind
+        self._is_whole = kind != "standalone"
         self._seconds = reply_seconds
         self._client: redis.Redis | None = None
         self._commands = ReadingCommands(self._send)
@@ -99,25 +109,13 @@ class ReadNode:
         return ask(self._opened(), *words)
 
     def _send_many(self, commands: Sequence[tuple[bytes | int, ...]]) -> list[Reply]:
-        if not commands:
-            return []
-        pool = self._opened().connection_pool
-        connection = pool.get_connection()
-        try:
-            packed = connection.pack_commands(commands)  # type: ignore[no-untyped-call]  # redis-py types only its wrappers
-            connection.send_packed_command(packed)  # type: ignore[no-untyped-call]
-            return [_reply(connection) for _ in commands]
-        except BaseException:
-            # Replies that nobody took would be taken for those of the next commands.
-            connection.disconnect()  # type: ignore[no-untyped-call]
-            raise
-        finally:
-            pool.release(connection)
+        return exchange(self._opened(), [commands], before=lambda: None) if commands else []
 
     def _connected(self, work: Callable[[], T]) -> T:
         """Carry out a read; a failure is told in plain words."""
         try:
             try:
+                self._require_whole()
                 return work()
             except exceptions.ConnectionError as error:
                 if not (self.address.has_password and needs_no_password(error)):
@@ -125,10 +123,19 @@ class ReadNode:
                 # Nothing but AUTH was sent; the site's own client may well be let in without.
                 self.close()
                 self.address = self.address.without_password()
+                self._require_whole()
                 return work()
         except (exceptions.RedisError, OSError, UnicodeError) as error:
             waited = CONNECT_SECONDS if "connecting" in str(error) else self._seconds
             raise explained(error, self.address, 2 * waited) from error
+
+    def _require_whole(self) -> None:
+        """Once; a server that keeps INFO to itself is taken at its word."""
+        if self._is_whole:
+            return
+        with contextlib.suppress(exceptions.ResponseError):
+            require_whole(Info(self._send("INFO", "cluster")), self.address)
+        self._is_whole = True
 
 
 class Nodes:
@@ -142,7 +149,7 @@ class Nodes:
     def __init__(self, topology: Topology) -> None:
         self.topology = topology
         self.database = topology.primaries[0].database
-        self._nodes = tuple(ReadNode(address) for address in topology.primaries)
+        self._nodes = tuple(ReadNode(address, kind=topology.kind) for address in topology.primaries)
 
     def __iter__(self) -> Iterator[ReadNode]:
         return iter(self._nodes)
@@ -163,6 +170,28 @@ class Nodes:
         """Which Redis this is, for plans and their digests: addresses and database, never a password."""
         return f"{','.join(node.shown for node in self._nodes)}/{self.database}"
 
+    def replicas(self) -> tuple[str, ...]:
+        """Which of them are replicas, which refuse every write, and of whom: ``10.0.0.2:6379 is a replica of …``.
+
+        Raises:
+            SourceError: a server does not answer; one that keeps INFO to itself is taken for a primary.
+
+        Source:
+            INFO replication: role, master_host, master_port.
+        """
+        found = []
+        for node in self._nodes:
+            try:
+                info = Info(node.ask("INFO", "replication"))
+            except SourceError as error:
+                if error.kind is not Kind.DENIED:
+                    raise
+                continue
+            if info.text("role") == "slave":
+                primary = one_line(f"{info.text('master_host')}:{info.text('master_port')}", longest=120)
+                found.append(f"{node.shown} is a replica of {primary}")
+        return tuple(found)
+
     def for_key(self, key: bytes) -> ReadNode:
         """The primary that holds the key."""
         return self._nodes[index_for(self.topology, key)]
@@ -176,18 +205,11 @@ class Nodes:
 def open_nodes(environment: Environment) -> Nodes:
     """The primaries that ``redis_url`` leads to.
 
-    A single server is not contacted before it is asked something; Sentinel and a cluster are asked at once where the
-    data lies. That is not asked again: after a failover the nodes answer with an error that says so, and whoever opens
-    them anew gets the new primaries.
+    A single server is not contacted before it is asked something, and is then asked first whether it is one; Sentinel
+    and a cluster are asked at once where the data lies. That is not asked again: after a failover the nodes answer with
+    an error that says so, and whoever opens them anew gets the new primaries.
 
     Raises:
         SourceError: the URL is not understood, or Sentinel or the cluster could not be asked.
     """
     return Nodes(locate(environment))
-
-
-def _reply(connection: redis.Connection) -> Reply:
-    try:
-        return connection.read_response(disable_decoding=True)
-    except exceptions.ResponseError as error:
-        return error

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 from runbooks_lib.errors import SourceError
+from runbooks_lib.sources.redis.replies import version_of
 from runbooks_lib.sources.site.process import Limits, run_process
 
 #: Program → the Debian package that holds it; on macOS and in conda one package holds all of them.
@@ -51,5 +52,4 @@ def server_version() -> str:
 
 def is_older(version: str, than: str) -> bool:
     """Is the first two parts of a version less than the other's? Within those the file format does not change."""
-    parts = [re.findall(r"\d+", text)[:2] for text in (version, than)]
-    return [int(part) for part in parts[0]] < [int(part) for part in parts[1]]
+    return version_of(version) < version_of(than)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ _LARGEST_SUM = 1e15
 _ONE_DAY_SECONDS = 86_400
 _FIELDS = ("count", "tasks", "failures", "duration", "last_run")
 _LONGEST_NAME = 200
+_DATABASE = re.compile(r"db(\d+)")
 
 
 def text_of(raw: object) -> str:
@@ -34,6 +36,12 @@ def unexpected(command: str, reply: object) -> SourceError:
         source="redis",
         hint="correct host and port in redis_url: is it Redis that listens there?",
     )
+
+
+def version_of(text: str) -> tuple[int, int]:
+    """The first two numbers of ``redis_version``, to compare; (0, 0) where they cannot be told."""
+    found = re.match(r"(\d{1,9})(?:\.(\d{1,9}))?", text, re.ASCII)
+    return (int(found[1]), int(found[2] or 0)) if found else (0, 0)
 
 
 class Info:
@@ -87,6 +95,15 @@ class Info:
                 hint="a proxy may answer in place of Redis: give Redis's own address",
             )
         return value
+
+    def databases(self) -> dict[int, dict[str, int]]:
+        """Number → what INFO keyspace says of it (``keys``, ``expires``, ``avg_ttl``); empty ones are not listed."""
+        found = {}
+        for name, values in self._values.items():
+            if match := _DATABASE.fullmatch(name):
+                pairs = (part.partition("=")[::2] for part in values.split(","))
+                found[int(match[1])] = {key: int(value) for key, value in pairs if value.isdecimal()}
+        return found
 
     def keys_count(self, database: int) -> int:
         """Keys in one database; a database that INFO does not list is empty."""

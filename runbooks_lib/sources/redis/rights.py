@@ -17,7 +17,7 @@ from runbooks_lib.model import Kind
 from runbooks_lib.redaction import one_line
 from runbooks_lib.sources.redis.needs import ALL, Need, Purpose
 from runbooks_lib.sources.redis.nodes import ReadNode
-from runbooks_lib.sources.redis.replies import Info, text_of
+from runbooks_lib.sources.redis.replies import Info, text_of, version_of
 
 HEADINGS = ("command", "used for", "for this user", "without it")
 _MANAGED = (
@@ -117,7 +117,7 @@ def acl_rules(purposes: Iterable[Purpose], *, version: str) -> tuple[str, ...]:
         version: ``redis_version``: an older server refuses a whole rule set for one command that it does not know.
     """
     wanted = set(purposes)
-    known = _version(version)
+    known = version_of(version)
     commands = dict.fromkeys(need.command for need in ALL if need.purpose in wanted and need.since <= known)
     # Never +@connection: it holds CLIENT KILL and CLIENT PAUSE. ~* because SCAN shows every name anyway.
     return ("~*", "-@all", *(f"+{command}" for command in commands))
@@ -157,7 +157,7 @@ def _known_here(node: ReadNode, needs: Sequence[Need]) -> tuple[str, tuple[Need,
             raise
         return "", tuple(needs)
     version, part_of_cluster = info.text("redis_version"), info.text("cluster_enabled") == "1"
-    known = _version(version)
+    known = version_of(version)
     return version, tuple(
         need for need in needs if need.since <= known and (part_of_cluster or need.purpose != "cluster")
     )
@@ -249,12 +249,6 @@ def _sorted(user: str, verdicts: Sequence[tuple[Need, str]], note: str) -> Right
         for verdict in ("allowed", "denied", "missing", "unknown")
     }
     return Rights(user, "", parts["allowed"], parts["denied"], parts["missing"], parts["unknown"], note)
-
-
-def _version(text: str) -> tuple[int, int]:
-    major, _, rest = text.partition(".")
-    minor = rest.partition(".")[0]
-    return (int(major), int(minor)) if major.isdecimal() and minor.isdecimal() else (0, 0)
 
 
 def _shown(user: str) -> str:

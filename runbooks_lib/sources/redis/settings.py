@@ -34,12 +34,10 @@ NO_CONFIG_HINT = (
 )
 #: CLIENT LIST costs the server about a microsecond and 300 bytes for each client.
 _MOST_CLIENTS_LISTED = 2_000
-_DATABASE = re.compile(r"keys=(\d+),expires=(\d+)")
 _FLAGS = re.compile(r" flags=(\S+)")
 _IDLE = re.compile(r" idle=(\d+)")
 #: Replicas, primaries, subscribers and MONITOR are never closed for being idle.
 _NEVER_IDLE = frozenset("SMPO")
-_MOST_DATABASES = 16
 
 
 def redis_settings(nodes: Nodes) -> RedisSettings:
@@ -121,9 +119,8 @@ def _refusal(node: ReadNode, error: exceptions.ResponseError) -> SourceError:
 
 def _keys(info: Info) -> tuple[int, int]:
     """Keys in all databases, and those of them that expire."""
-    found = [_DATABASE.match(info.text(f"db{number}")) for number in range(_MOST_DATABASES)]
-    pairs = [(int(match[1]), int(match[2])) for match in found if match]
-    return sum(keys for keys, _ in pairs), sum(expiring for _, expiring in pairs)
+    found = info.databases().values()
+    return sum(one.get("keys", 0) for one in found), sum(one.get("expires", 0) for one in found)
 
 
 def _idle_seconds(node: ReadNode, clients: int) -> tuple[int, ...] | None:

@@ -7,6 +7,7 @@ number as it stands. A list is serialised by the site, perhaps with pickle, whic
 
 from __future__ import annotations
 
+import dataclasses
 import heapq
 import re
 import time
@@ -30,6 +31,8 @@ SCOPES = ("anon", "user")
 _LONGEST_COUNT = 19
 _MOST_READ = 20_000
 _READ_AT_ONCE = 200
+#: What the server counts for one counter: looked for by its name, and found by a search.
+LOOKUPS_BY_NAME, _LOOKUPS_FOUND = 4, 2
 _FULLEST = 20
 _NAME = re.compile(rb"\Athrottle[:_](?P<scope>anon|user)[:_](?P<client>.*)\Z", re.DOTALL)
 _GLOB = re.compile(rb"([\\*?\[\]])")
@@ -57,7 +60,8 @@ def counters_by_name(nodes: Nodes, names: Sequence[bytes], scope: str, client: s
         SourceError: Redis cannot be read.
 
     Source:
-        EXISTS, GETRANGE 0 18 and PTTL of each name, on the primary that holds it.
+        EXISTS, GETRANGE 0 18, STRLEN and PTTL of each name, on the primary that holds it; each of them adds one to
+        ``keyspace_hits`` or ``keyspace_misses`` (``LOOKUPS_BY_NAME``).
     """
     found = []
     for name in names:
@@ -92,6 +96,7 @@ def throttle_counters(nodes: Nodes, prefix: str, *, budget: ScanBudget | None = 
         names = {name: part for name in _search(node, prefix, budget or ScanBudget(), spent) if (part := _parts(name))}
         scopes.update(scope for scope, _ in names.values())
         read += _counters(node, dict(list(names.items())[: max(0, _MOST_READ - len(read))]))
+    lookups = _LOOKUPS_FOUND * len(read)
     if len(read) < scopes.total():
         spent.append(f"{len(read):,} of {scopes.total():,} counters were read")
     known = [counter for counter in read if counter.count is not None]
@@ -101,7 +106,7 @@ def throttle_counters(nodes: Nodes, prefix: str, *, budget: ScanBudget | None = 
     fullest = [one for scope in SCOPES for one in _fullest(one for one in known if one.scope == scope)]
     query = "SCAN MATCH …:throttle*; GETRANGE; PTTL"
     provenance = Provenance("redis", query, read_at, time.monotonic() - started)
-    return ThrottleCounters(dict(scopes), tuple(fullest), len(known), provenance, not spent, tuple(spent))
+    return ThrottleCounters(dict(scopes), tuple(fullest), len(known), provenance, not spent, tuple(spent), lookups)
 
 
 def _fullest(counters: Iterable[ThrottleCounter]) -> list[ThrottleCounter]:
@@ -145,7 +150,9 @@ def _counters(node: ReadNode, names: dict[bytes, tuple[str, str]]) -> Iterator[T
 
 
 def _counter(node: ReadNode, name: bytes, scope: str, client: str) -> tuple[bool, ThrottleCounter]:
-    exists, value, ttl = node.ask_many([("EXISTS", name), ("GETRANGE", name, 0, _LONGEST_COUNT - 1), ("PTTL", name)])
+    exists, value, ttl, size = node.ask_many(
+        [("EXISTS", name), ("GETRANGE", name, 0, _LONGEST_COUNT - 1), ("PTTL", name), ("STRLEN", name)]
+    )
     if not isinstance(exists, int):
         # Not allowed to look is not the same as not there.
         said = one_line(str(exists), node.address.secrets, longest=160)
@@ -155,7 +162,8 @@ def _counter(node: ReadNode, name: bytes, scope: str, client: str) -> tuple[bool
             hint="ask for +exists +getrange +pttl on the keys of the site's prefix (ACL SETUSER)",
             kind=Kind.DENIED,
         )
-    return exists == 1, _made(name, scope, client, value, ttl)
+    made = _made(name, scope, client, value, ttl)
+    return exists == 1, dataclasses.replace(made, size_bytes=size if isinstance(size, int) else None)
 
 
 def _made(name: bytes, scope: str, client: str, value: object, ttl: object) -> ThrottleCounter:

@@ -27,6 +27,7 @@ from runbooks_lib.sources.redis.replies import Info, text_of, unexpected
 if TYPE_CHECKING:
     import redis
 
+TopologyKind = Literal["standalone", "sentinel", "cluster"]
 SLOTS_COUNT = 16_384
 #: For Sentinel or the cluster to say where the data lies, name lookup included.
 LOCATE_SECONDS = 4.0
@@ -45,7 +46,7 @@ class Topology:
         warnings: what an operator should know: slots that nobody serves.
     """
 
-    kind: Literal["standalone", "sentinel", "cluster"]
+    kind: TopologyKind
     primaries: tuple[Address, ...]
     slots: tuple[tuple[int, int, int], ...] = ()
     warnings: tuple[str, ...] = ()
@@ -110,6 +111,26 @@ def index_for(topology: Topology, key: bytes) -> int:
         source="redis",
         hint="look at: redis-cli --cluster check host:port",
         kind=Kind.FAULTY,
+    )
+
+
+def require_whole(info: Info, address: Address) -> None:
+    """What was given as a single server is one, and not a node that holds a part of a cluster's keys.
+
+    Args:
+        info: INFO cluster; where the server keeps it to itself nothing is required.
+        address: who told it.
+
+    Raises:
+        SourceError: it is a node of a cluster.
+    """
+    if info.text("cluster_enabled") != "1":
+        return
+    url = f"rediscluster://{address.shown}{'?tls=true' if address.tls else ''}"
+    raise SourceError(
+        f"Redis at {address.shown} is one node of a cluster and holds only a part of the keys",
+        source="redis",
+        hint=f"give the whole cluster in redis_url: {url} (runbooks.toml)",
     )
 
 

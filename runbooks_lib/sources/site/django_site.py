@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from typing import TYPE_CHECKING
 
 from runbooks_lib import units
@@ -20,6 +19,7 @@ from runbooks_lib.sources.site.flag_answers import (
     wrong_answer,
 )
 from runbooks_lib.sources.site.manage_shell import ManageShell
+from runbooks_lib.sources.site.program_text import program_text
 
 if TYPE_CHECKING:
     from runbooks_lib.config import Environment
@@ -36,6 +36,7 @@ READS: Mapping[str, tuple[str, str]] = {
     "flag_service": ("flag service", "FeatureFlagService.get_all_features_status(), and the tables that it asks"),
     "warming_state": ("whether the site may warm", "settings.CACHE_WARMING, flag CACHE_WARMING, manage.py help"),
     "running_tasks": ("running tasks", "celery inspect active"),
+    "identity": ("which site it is", "settings: module, databases, caches, without credentials"),
 }
 #: Reads that are about something in particular, and need the data of the call.
 ASKED: Mapping[str, tuple[str, str]] = {
@@ -58,6 +59,15 @@ class DjangoSite:
     def __init__(self, environment: Environment, *, timeout_seconds: float = 20.0) -> None:
         self._environment = environment
         self._shell = ManageShell(environment, timeout_seconds)
+        self._identity: Mapping[str, object] | None = None
+
+    @property
+    def identity(self) -> Mapping[str, object] | None:
+        """Which site it says it is, as the newest ``flag_service`` or ``warming_permission`` heard it.
+
+        None before that. What it could not say is an empty mapping: as it was then, so it must be when it is applied.
+        """
+        return self._identity
 
     def flags(self, *, timeout_seconds: float | None = None) -> Flags:
         """How are the feature flags set now?
@@ -93,10 +103,11 @@ class DjangoSite:
             ``connection.execute_wrapper``; settings.FEATURE_FLAG_CACHE_SECONDS; is_whitelisted().
         """
         at, began = units.now(), time.monotonic()
-        reads = ["flag_service", *(["whitelisted"] if user_id else [])]
+        reads = ["flag_service", "identity", *(["whitelisted"] if user_id else [])]
         answers = self.call(reads, {"feature": feature, "user_id": user_id})
         listed = answers.get("whitelisted")
         source = Provenance(_SOURCE, f"manage.py shell: {READS['flag_service'][1]}", at, time.monotonic() - began)
+        self._note(answers["identity"])
         return parse_flag_service(_read(answers["flag_service"]), listed if isinstance(listed, bool) else None, source)
 
     def flags_twice(
@@ -125,7 +136,9 @@ class DjangoSite:
             settings.CACHE_WARMING, FeatureFlagService.get_feature_status(CACHE_WARMING), the list of its commands.
         """
         at, began = units.now(), time.monotonic()
-        answer = _read(self.call(["warming_state"])["warming_state"])
+        answers = self.call(["warming_state", "identity"])
+        self._note(answers["identity"])
+        answer = _read(answers["warming_state"])
         query = f"manage.py shell: {READS['warming_state'][1]}"
         return parse_warming_permission(answer, Provenance(_SOURCE, query, at, time.monotonic() - began))
 
@@ -172,6 +185,9 @@ class DjangoSite:
         """End every process that a call still waits for, with all that it started. The calls fail; later ones work."""
         self._shell.groups.end()
 
+    def _note(self, said: object) -> None:
+        self._identity = said if isinstance(said, dict) else {}
+
     def _one(self, name: str, answer: object) -> object:
         if isinstance(answer, dict) and "value" in answer:
             return answer["value"]
@@ -186,7 +202,7 @@ class DjangoSite:
 
 def _program() -> str:
     """The text of ``on_site.py``: a constant of this library."""
-    return resources.files("runbooks_lib.sources.site").joinpath("on_site.py").read_text(encoding="utf-8")
+    return program_text("runbooks_lib.sources.site", "on_site.py")
 
 
 def copy_seconds(service: FlagService) -> float:

@@ -47,6 +47,7 @@ def parse_flag_service(answer: object, whitelisted: bool | None, provenance: Pro
         copy_seconds=float(seconds) if usable else None,  # type: ignore[arg-type]  # checked on the line above
         whitelisted=whitelisted,
         provenance=provenance,
+        cache_tables=_names(answer.get("cache_tables")),
     )
 
 

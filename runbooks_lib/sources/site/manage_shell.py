@@ -70,6 +70,10 @@ _HINTS = (
 )
 
 
+class NotStartedError(SourceError):
+    """The site's process was never started, so it was sent nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class ManageShell:
     """The shell of one site.
@@ -100,7 +104,7 @@ class ManageShell:
                 last lines of standard error, without secrets.
         """
         if not self.environment.manage:
-            raise SourceError(
+            raise NotStartedError(
                 f"manage is not configured for environment {self.environment.name!r}",
                 source=_SOURCE,
                 hint='set manage in runbooks.toml, for example ["ssh", "web1", "cd /srv/site && python manage.py"]',
@@ -145,7 +149,8 @@ class ManageShell:
         else:
             what = f"ended {'within its' if partial else 'without an'} answer{said}"
         kind, hint = self._next_step(finished, tail)
-        return SourceError(f"{self._command} {what}", source=_SOURCE, hint=hint, kind=kind)
+        failure = NotStartedError if finished.not_started else SourceError
+        return failure(f"{self._command} {what}", source=_SOURCE, hint=hint, kind=kind)
 
     def _next_step(self, finished: Finished, tail: str) -> tuple[Kind, str]:
         if finished.not_started:

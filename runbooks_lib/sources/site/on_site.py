@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import json
+import os
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
+
+from runbooks_lib.sources.site.on_site_shared import feature_named, plain, said
 
 #: What ``flags_later`` waits at the most, in seconds.
 LONGEST_WAIT = 15.0
@@ -36,7 +38,7 @@ def flags() -> Any:
 
 
 def flag_service() -> dict[str, Any]:
-    """The flags, what the service offers, and where it looked for them: the tables that it asked."""
+    """The flags, what the service offers, and where it looked for them: the tables that it asked, caches apart."""
     from common.feature_flags import FeatureFlagService  # type: ignore[import-not-found,import-untyped,unused-ignore]
     from django.conf import settings  # type: ignore[import-not-found,import-untyped,unused-ignore]
     from django.db import connections  # type: ignore[import-not-found,import-untyped,unused-ignore]
@@ -44,19 +46,28 @@ def flag_service() -> dict[str, Any]:
     tables: set[str] = set()
 
     def note(execute: Any, sql: Any, params: Any, many: Any, context: Any) -> Any:
-        tables.update(re.findall(r"(?i)\bFROM\s+[\"`\[]?(\w+)", str(sql)))
+        tables.update(table_named(name) for name in re.findall(r"(?i)\b(?:FROM|JOIN)\s+([\w\"`\[\].]+)", str(sql)))
         return execute(sql, params, many, context)
 
     with contextlib.ExitStack() as watched:
         for connection in connections.all():
             watched.enter_context(connection.execute_wrapper(note))
         status = FeatureFlagService.get_all_features_status()
+    configured = getattr(settings, "CACHES", None) or {}
+    # Django's DatabaseCache has the name of its table as its location.
+    caches = {table_named(str(cache.get("LOCATION", ""))) for cache in configured.values()}
     return {
         "flags": status,
-        "tables": sorted(tables),
+        "tables": sorted(tables - caches),
+        "cache_tables": sorted(tables & caches),
         "methods": sorted(name for name in dir(FeatureFlagService) if not name.startswith("_")),
         "cache_seconds": getattr(settings, "FEATURE_FLAG_CACHE_SECONDS", None),
     }
+
+
+def table_named(name: str) -> str:
+    """``"public"."common_featureflag"`` → ``common_featureflag``."""
+    return re.sub(r"[\"`\[\]]", "", name).rpartition(".")[2]
 
 
 def flags_later(data: Mapping[str, Any]) -> Any:
@@ -71,14 +82,6 @@ def whitelisted(data: Mapping[str, Any]) -> Any:
 
     asked = getattr(FeatureFlagService, "is_whitelisted", None)
     return None if asked is None else bool(asked(feature_named(data["feature"]), data["user_id"]))
-
-
-def feature_named(name: str) -> Any:
-    """The member of ``Feature`` with that name or value; the name itself on a site without such a class."""
-    from common import feature_flags  # type: ignore[import-not-found,import-untyped,unused-ignore]
-
-    members = getattr(feature_flags, "Feature", ())
-    return next((one for one in members if name in (one.name, str(getattr(one, "value", one)))), name)
 
 
 def warming_state() -> dict[str, Any]:
@@ -171,6 +174,47 @@ def dbsize() -> Any:
     return get_redis_connection("default").dbsize()
 
 
+def identity() -> dict[str, Any]:
+    """Which site this is: its settings, where its databases and caches are; nothing that may be a password."""
+    from django.conf import settings  # type: ignore[import-not-found,import-untyped,unused-ignore]
+
+    module = getattr(settings, "SETTINGS_MODULE", None) or os.environ.get("DJANGO_SETTINGS_MODULE", "")
+    databases = getattr(settings, "DATABASES", None) or {}
+    caches = getattr(settings, "CACHES", None) or {}
+    return {
+        "settings": str(module),
+        "databases": {str(alias): place_of_database(one) for alias, one in databases.items()},
+        "caches": {str(alias): place_of_cache(one) for alias, one in caches.items()},
+    }
+
+
+def place_of_database(database: Mapping[str, Any]) -> dict[str, str]:
+    """Engine, host, port and name, and the service that stands for them."""
+    found = {key: str(database.get(key) or "") for key in ("ENGINE", "HOST", "PORT", "NAME")}
+    found["NAME"] = without_credentials(found["NAME"]) if "://" in found["NAME"] else found["NAME"]
+    service = (database.get("OPTIONS") or {}).get("service")
+    return {**found, "service": str(service)} if service else found
+
+
+def place_of_cache(cache: Mapping[str, Any]) -> dict[str, Any]:
+    """Kind, hosts and database, and how its keys begin."""
+    options = cache.get("OPTIONS") or {}
+    location = cache.get("LOCATION", "")
+    several = list(location) if isinstance(location, (list, tuple)) else [location]
+    database = options.get("DB", options.get("db", (options.get("CONNECTION_POOL_KWARGS") or {}).get("db")))
+    shown: dict[str, Any] = {key: str(cache[key]) for key in ("BACKEND", "KEY_PREFIX", "VERSION") if key in cache}
+    shown["LOCATION"] = [with_database(str(one), database) for one in several]
+    if options.get("SENTINELS"):
+        shown["SENTINELS"] = str(options["SENTINELS"])
+    return shown
+
+
+def with_database(location: str, database: Any) -> str:
+    """The location without credentials; of its query, or of the options, the number of the database stays."""
+    found = (parse_qs(urlsplit(location).query).get("db") or [database])[0]
+    return without_credentials(location) if found is None else f"{without_credentials(location)}?db={found}"
+
+
 READS = {
     "flags": flags,
     "cache_warming": cache_warming,
@@ -181,6 +225,7 @@ READS = {
     "flag_service": flag_service,
     "warming_state": warming_state,
     "running_tasks": running_tasks,
+    "identity": identity,
 }
 #: Reads that are about something in particular; they get the request's data.
 ASKED = {"flags_later": flags_later, "whitelisted": whitelisted}
@@ -224,18 +269,4 @@ def attempt(read: Callable[[], Any]) -> dict[str, Any]:
     try:
         return {"value": plain(read())}
     except Exception as error:  # noqa: BLE001 - whatever the site's code raises is the answer
-        return {"error": f"{type(error).__name__}: {error}"}
-
-
-def plain(value: Any) -> Any:
-    """JSON only: members of an enumeration by their value, anything unknown as text."""
-    if isinstance(value, dict):
-        return {str(getattr(key, "value", key)): plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return [plain(item) for item in value]
-    if hasattr(value, "value") and not isinstance(value, (str, int, float)):
-        return plain(value.value)
-    try:
-        return json.loads(json.dumps(value, allow_nan=False))
-    except (TypeError, ValueError):
-        return str(value)
+        return {"error": said(error)}

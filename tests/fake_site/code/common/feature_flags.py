@@ -1,12 +1,12 @@
 """The flag service of the contract, kept in the JSON file, or in Redis where the site is told to."""
 
+import decimal
 import enum
 import json
 import os
 import time
 
 import state
-from django.conf import settings
 from django.db import connection
 
 NAMES = (
@@ -24,7 +24,7 @@ _copy = {"flags": None, "at": 0.0}
 
 def flags():
     """All flags, from this process's copy while it is fresh."""
-    if _copy["flags"] is None or time.monotonic() - _copy["at"] >= settings.FEATURE_FLAG_CACHE_SECONDS:
+    if _copy["flags"] is None or time.monotonic() - _copy["at"] >= state.read()["copy_seconds"]:
         _copy.update(flags=_read(), at=time.monotonic())
     return _copy["flags"]
 
@@ -38,11 +38,17 @@ def _read():
     }
     if found["behaviour"].get("writes_when_read"):
         connection.execute('/* audit */ INSERT INTO "audit" VALUES (1)')
-    if not found["behaviour"].get("in_redis"):
-        connection.execute('SELECT "feature", "strategy" FROM "common_featureflag"')
+    in_redis = found["behaviour"].get("in_redis")
+    for table in found["behaviour"].get("asks", [] if in_redis else ['"common_featureflag"']):
+        connection.execute(f"SELECT a.* FROM {table} a")
+    if not in_redis:
         return stored
     kept = {name: state.redis("GET", f"django:1:feature_flag:{name}") for name in stored}
     return {name: json.loads(kept[name]) if kept[name] else flag for name, flag in stored.items()}
+
+
+def _decimals():
+    return state.read()["behaviour"].get("decimals")
 
 
 def _status(name):
@@ -50,7 +56,7 @@ def _status(name):
     return {
         "feature": name,
         "strategy": flag["strategy"],
-        "percentage": flag["percentage"],
+        "percentage": decimal.Decimal(str(flag["percentage"])) if _decimals() else flag["percentage"],
         "whitelist_count": len(flag["whitelist"]),
         "enabled": flag["strategy"] != "off",
     }
@@ -96,6 +102,8 @@ class FeatureFlagService:
         if meddling:
             state.change(lambda found: [found["flags"][name].update(to) for name, to in meddling.items()])
             _copy["flags"] = None
+        if state.read()["behaviour"].get("unread"):
+            raise RuntimeError("cannot read")
         return _status(Feature(feature).value)
 
     @staticmethod

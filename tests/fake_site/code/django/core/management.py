@@ -17,7 +17,7 @@ def call_command(name, strategy, *options):
         return
     key = "cache_warming_stats"
     state.redis("HINCRBY", key, f"{strategy}_count", run["items"])
-    state.redis("HINCRBY", key, f"{strategy}_tasks", 1)
+    state.redis("HINCRBY", key, f"{strategy}_tasks", run.get("runs", 1))
     state.redis("HINCRBY", key, f"{strategy}_failures", run.get("failures", 0))
     state.redis("HINCRBYFLOAT", key, f"{strategy}_duration", run["seconds"])
-    state.redis("HSET", key, f"{strategy}_last_run", round(time.time(), 3))
+    state.redis("HSET", key, f"{strategy}_last_run", round(time.time() - run.get("clock_behind", 0), 3))
