@@ -39,7 +39,7 @@ test: setup ## All tests: lint, types, library, site, sandbox, notebooks
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy --no-error-summary
 	@cd sandbox/site && ../../$(BIN)/python manage.py test --verbosity 1
-	@$(BIN)/python -m pytest
+	@tests/lanes.sh $(BIN)/python
 
 test-quick: $(READY) ## Unit tests only: no server, some seconds
 	@$(BIN)/python -m pytest tests/unit -q

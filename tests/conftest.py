@@ -11,3 +11,11 @@ sys.path[:0] = [str(TESTS), str(TESTS.parent)]
 pytest_plugins = sorted(path.stem for path in TESTS.glob("*_fixtures.py"))
 # Some of them import others; pytest must know all before it imports the first.
 pytest.register_assert_rewrite(*pytest_plugins)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what uses the session's sandbox, directly or through another fixture: ``lanes.sh`` runs it beside the rest."""
+    for item in items:
+        if "sandbox" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.sandbox)
