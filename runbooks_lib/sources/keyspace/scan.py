@@ -133,7 +133,8 @@ def look(
         everything.add(batch)
         sample.add(matching.add([name for name in batch if match.match(name) and not spares(name)]))
     size, warnings = _size(nodes, sample.kept, matching.total)
-    query = f"SCAN of database {nodes.database} on {len(nodes)} primaries; MEMORY USAGE of {len(sample.kept):,} keys"
+    where = f" on {len(nodes)} primaries" if len(nodes) > 1 else ""
+    query = f"SCAN of database {nodes.database}{where}; MEMORY USAGE of {len(sample.kept):,} keys"
     return KeyspaceLook(
         groups=everything.facts(),
         matched=matching.facts(),
