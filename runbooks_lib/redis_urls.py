@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 SENTINEL, CLUSTER = "sentinel", "rediscluster"
 LIST_SCHEMES = (SENTINEL, CLUSTER)
@@ -29,6 +29,8 @@ _TLS_OPTIONS = (
     *("ssl_cert_reqs", "ssl_check_hostname", "ssl_min_version", "ssl_ciphers"),
 )
 _SWITCHES = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+#: Not ``urlsplit``: some versions of Python refuse brackets that do not begin the whole of the hosts.
+_PARTS = re.compile(r"[a-z]+://(?P<netloc>[^/?#]*)(?P<path>[^?#]*)(?:\?(?P<query>[^#]*))?(?:#.*)?")
 _PLACE = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^\[\]:@/\s]+)(?::(?P<port>\d{1,5}))?")
 EXPECTED = {
     SENTINEL: "sentinel://[user:password@]host:port[,host:port…]/<database>?service=<name>[&sentinel_password=…][&tls=true]",
@@ -78,14 +80,13 @@ def parse_many_hosts(url: str) -> ManyHosts:
         BadUrlError: it is not of the form above.
     """
     scheme = url.partition("://")[0]
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        raise _bad_place(scheme) from None
-    login, _, hosts = parts.netloc.rpartition("@")
+    parts = _PARTS.fullmatch(url)
+    if parts is None:
+        raise _bad_place(scheme)
+    login, _, hosts = parts["netloc"].rpartition("@")
     places = [_place(one, scheme) for one in hosts.split(",")]
-    database = _database(unquote(parts.path).strip("/"), scheme)
-    options = _options(parts.query, scheme)
+    database = _database(unquote(parts["path"]).strip("/"), scheme)
+    options = _options(parts["query"] or "", scheme)
     tls_options = "&".join(f"{name}={value}" for name, value in options.items() if name in _TLS_OPTIONS)
     tls = _switch(options, "tls", default=False)
 

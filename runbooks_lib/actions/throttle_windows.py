@@ -7,6 +7,10 @@ from dataclasses import dataclass
 from runbooks_lib import units
 
 
+#: Redis counts whole milliseconds, by a clock that it may look at once for several commands.
+_CLOCK_SECONDS = 0.05
+
+
 @dataclass(frozen=True, slots=True)
 class CounterSeen:
     """One counter at one moment.
@@ -35,7 +39,8 @@ class CounterSeen:
         """Does its window end at the same moment, as far as could be measured?"""
         if self.ends_after is None or self.ends_before is None or other.ends_after is None or other.ends_before is None:
             return self.ends_after is other.ends_after is None
-        return self.ends_after <= other.ends_before and other.ends_after <= self.ends_before
+        earlier, later = sorted((self, other), key=lambda one: one.ends_after or 0)
+        return (later.ends_after or 0) <= (earlier.ends_before or 0) + _CLOCK_SECONDS
 
 
 def is_anew(before: CounterSeen, now: CounterSeen) -> bool | None:
