@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from runbooks_lib import units
 
-
 #: Redis counts whole milliseconds, by a clock that it may look at once for several commands.
 _CLOCK_SECONDS = 0.05
 
