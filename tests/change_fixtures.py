@@ -9,7 +9,7 @@ import re
 import sqlite3
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
@@ -78,6 +78,30 @@ class ChangePlace(Workplace):
         for number in range(count):
             pipeline.set(f"django:1:api:Course:{number}", "x")
         pipeline.execute()
+
+    def in_the_middle_of(self, command: Callable[[], Sequence[str]]) -> subprocess.Popen[str]:
+        """A process whose change is written down and being made; refused first, where the machine is busy.
+
+        Args:
+            command: makes its arguments anew for each attempt: a digest is good for one.
+        """
+        self.fill(30_000)
+        for _ in range(_ATTEMPTS):
+            process = subprocess.Popen(
+                list(command()),
+                cwd=self.folder,
+                env={**self.variables, "RUNBOOKS_OPERATOR": "anna"},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            while not self.ledger_rows("action.intended") and process.poll() is None:
+                time.sleep(0.002)
+            if process.poll() is None:
+                return process
+            out, err = process.communicate(timeout=10)
+            assert "redis answers within" in out, out + err
+        pytest.fail(f"refused {_ATTEMPTS} times: {out}")
 
     def ledger_rows(self, kind: str) -> list[tuple[str, str]]:
         """Id and run of the events of a kind, read around the library; nothing before there is a ledger."""

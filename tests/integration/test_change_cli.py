@@ -14,31 +14,15 @@ from builders import HOSTILE
 from change_fixtures import PATTERN
 from workplace_fixtures import RUNBOOKS
 
-_ATTEMPTS = 10
 #: As a shell starts what stands before an ``&`` in a script.
 IGNORING_INTERRUPTS = ("sh", "-c", "trap '' INT; exec \"$@\"", "sh")
 CLEAR = ("change", "clear_pattern", "-e", "site", *PATTERN)
 
 
 def begun(place, *, background=False):
-    """A change that has been written down and is being made; refused first, where the machine is busy."""
-    place.fill(30_000)
-    for _ in range(_ATTEMPTS):
-        process = subprocess.Popen(
-            [*(IGNORING_INTERRUPTS if background else ()), RUNBOOKS, *CLEAR, "--confirm", place.plan("site")],
-            cwd=place.folder,
-            env={**place.variables, "RUNBOOKS_OPERATOR": "anna"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        while not place.ledger_rows("action.intended") and process.poll() is None:
-            time.sleep(0.002)
-        if process.poll() is None:
-            return process
-        out, err = process.communicate(timeout=10)
-        assert "redis answers within" in out, out + err
-    pytest.fail(f"refused {_ATTEMPTS} times: {out}")
+    """A change that has been written down and is being made."""
+    start = (*(IGNORING_INTERRUPTS if background else ()), RUNBOOKS, *CLEAR, "--confirm")
+    return place.in_the_middle_of(lambda: (*start, place.plan("site")))
 
 
 def killed_in_the_middle(place, number=signal.SIGKILL):

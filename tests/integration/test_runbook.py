@@ -8,7 +8,6 @@ import shlex
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 from records_fixtures import code_cell, notebook_document, prose_cell, verdict_of
@@ -287,24 +286,9 @@ def test_runbook_of_a_site_that_cannot_be_read_does_not_raise(repository):
 
 
 def begun_by_a_notebook(place):
-    """A notebook's change that is being made; refused first, where the machine is busy."""
-    place.fill(30_000)
-    for _ in range(5):
-        process = subprocess.Popen(
-            [RUNBOOKS, "run", "clear_answers", "-e", "site", "-p", "pattern=api:Course:*", "-p", "confirm=auto"],
-            cwd=place.folder,
-            env=place.variables,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        while not place.ledger_rows("action.intended") and process.poll() is None:
-            time.sleep(0.002)
-        if process.poll() is None:
-            return process
-        out, err = process.communicate(timeout=10)
-        assert "redis answers within" in out, out + err
-    pytest.fail(f"refused five times: {out}")
+    """A notebook's change that is being made."""
+    words = ("run", "clear_answers", "-e", "site", "-p", "pattern=api:Course:*", "-p", "confirm=auto")
+    return place.in_the_middle_of(lambda: (RUNBOOKS, *words))
 
 
 def test_runbook_whose_kernel_is_killed_while_it_changes_something_exits_fifty(changing):

@@ -33,32 +33,42 @@ from runbooks_lib.model import Evidence
 _LARGEST_ID = 2**63 - 1
 
 
-class _SetsState:
-    """What the actions share that make one flag stand in a given way; they differ in ``state`` and ``title``."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _OneFlag:
+    """What all actions on one flag share."""
 
-    __slots__ = ()
     name: ClassVar[str]
     feature: str
-    accept_volatile: bool
+    accept_volatile: bool = False
 
-    @property
-    def state(self) -> FlagState:
-        """How the flag shall stand."""
-        raise NotImplementedError
-
-    @property
-    def title(self) -> str:
-        """What it does, in the infinitive."""
-        raise NotImplementedError
+    def __post_init__(self) -> None:
+        """Raises UsageError for what can be no name."""
+        require_name(self.feature)
 
     def resources(self) -> tuple[str, ...]:
         """The flag."""
         return (f"flag:{self.feature}",)
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _SetsState(_OneFlag):
+    """Makes the flag stand in a given way."""
+
+    #: How the flag shall stand.
+    aim: ClassVar[FlagState]
+    #: What it does, in the infinitive, with the parameters in braces.
+    words: ClassVar[str]
+
+    @property
+    def state(self) -> FlagState:
+        """How the flag shall stand."""
+        return self.aim
+
     def plan(self, site: Site) -> Plan:
         """See ``Action.plan``."""
-        change = Change(self.name, self.title, _intent(self), {self.feature: self.state}, self.accept_volatile)
-        return plan_states(change, site)
+        intent = dataclasses.asdict(self)
+        title = self.words.format(**intent)
+        return plan_states(Change(self.name, title, intent, {self.feature: self.state}, self.accept_volatile), site)
 
     def write(self, plan: Plan, site: WritableSite) -> Written:
         """See ``Action.write``."""
@@ -69,24 +79,70 @@ class _SetsState:
         return read_states_back(site, {self.feature: self.state}, written)
 
 
-class _ChangesMembership:
-    """What the actions share that put one user on a whitelist or take one off; how the flag stands otherwise stays."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnableFeature(_SetsState):
+    """Serve a feature to everybody.
 
-    __slots__ = ()
-    name: ClassVar[str]
+    Attributes:
+        feature: its name, such as ENHANCED_CACHE.
+        accept_volatile: set it even where flags are kept in the cache and fall back by themselves.
+    """
+
+    name: ClassVar[str] = "enable_feature"
+    aim: ClassVar[FlagState] = ON
+    words: ClassVar[str] = "serve {feature} to everybody"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DisableFeature(_SetsState):
+    """Take a feature away from everybody, those on its whitelist included.
+
+    Attributes:
+        feature: its name, such as ENHANCED_CACHE.
+        accept_volatile: set it even where flags are kept in the cache and fall back by themselves.
+    """
+
+    name: ClassVar[str] = "disable_feature"
+    aim: ClassVar[FlagState] = OFF
+    words: ClassVar[str] = "take {feature} away from everybody"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetPercentage(_SetsState):
+    """Serve a feature to a share of the users; turns its strategy to gradual.
+
+    Attributes:
+        feature: its name, such as ENHANCED_CACHE.
+        percentage: 0..100, whole.
+        accept_volatile: set it even where flags are kept in the cache and fall back by themselves.
+    """
+
+    name: ClassVar[str] = "set_percentage"
+    words: ClassVar[str] = "serve {feature} to {percentage} % of the users"
+    percentage: int
+
+    def __post_init__(self) -> None:
+        """Raises UsageError for what can be no name and no percentage."""
+        _SetsState.__post_init__(self)
+        require_percentage(self.percentage)
+
+    @property
+    def state(self) -> FlagState:
+        """Gradual."""
+        return FlagState("gradual", self.percentage)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _ChangesMembership(_OneFlag):
+    """Puts one user on a whitelist or takes one off; how the flag stands otherwise stays."""
+
     adding: ClassVar[bool]
-    feature: str
     user_id: int
-    accept_volatile: bool
 
     def __post_init__(self) -> None:
         """Raises UsageError for what can be no name and no user."""
-        require_name(self.feature)
+        _OneFlag.__post_init__(self)
         _require_user(self.user_id)
-
-    def resources(self) -> tuple[str, ...]:
-        """The flag."""
-        return (f"flag:{self.feature}",)
 
     def plan(self, site: Site) -> Plan:
         """See ``Action.plan``."""
@@ -102,93 +158,6 @@ class _ChangesMembership:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EnableFeature(_SetsState):
-    """Serve a feature to everybody.
-
-    Attributes:
-        feature: its name, such as ENHANCED_CACHE.
-        accept_volatile: set it even where flags are kept in the cache and fall back by themselves.
-    """
-
-    name: ClassVar[str] = "enable_feature"
-    feature: str
-    accept_volatile: bool = False
-
-    def __post_init__(self) -> None:
-        """Raises UsageError for what can be no name."""
-        require_name(self.feature)
-
-    @property
-    def state(self) -> FlagState:
-        """On."""
-        return ON
-
-    @property
-    def title(self) -> str:
-        """What it does, in the infinitive."""
-        return f"serve {self.feature} to everybody"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DisableFeature(_SetsState):
-    """Take a feature away from everybody, those on its whitelist included.
-
-    Attributes:
-        feature: its name, such as ENHANCED_CACHE.
-        accept_volatile: set it even where flags are kept in the cache and fall back by themselves.
-    """
-
-    name: ClassVar[str] = "disable_feature"
-    feature: str
-    accept_volatile: bool = False
-
-    def __post_init__(self) -> None:
-        """Raises UsageError for what can be no name."""
-        require_name(self.feature)
-
-    @property
-    def state(self) -> FlagState:
-        """Off."""
-        return OFF
-
-    @property
-    def title(self) -> str:
-        """What it does, in the infinitive."""
-        return f"take {self.feature} away from everybody"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SetPercentage(_SetsState):
-    """Serve a feature to a share of the users; turns its strategy to gradual.
-
-    Attributes:
-        feature: its name, such as ENHANCED_CACHE.
-        percentage: 0..100, whole.
-        accept_volatile: set it even where flags are kept in the cache and fall back by themselves.
-    """
-
-    name: ClassVar[str] = "set_percentage"
-    feature: str
-    percentage: int
-    accept_volatile: bool = False
-
-    def __post_init__(self) -> None:
-        """Raises UsageError for what can be no name and no percentage."""
-        require_name(self.feature)
-        require_percentage(self.percentage)
-
-    @property
-    def state(self) -> FlagState:
-        """Gradual."""
-        return FlagState("gradual", self.percentage)
-
-    @property
-    def title(self) -> str:
-        """What it does, in the infinitive."""
-        return f"serve {self.feature} to {self.percentage} % of the users"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class AddToWhitelist(_ChangesMembership):
     """Put one user on the whitelist of a feature.
 
@@ -200,9 +169,6 @@ class AddToWhitelist(_ChangesMembership):
 
     name: ClassVar[str] = "add_to_whitelist"
     adding: ClassVar[bool] = True
-    feature: str
-    user_id: int
-    accept_volatile: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,22 +183,13 @@ class RemoveFromWhitelist(_ChangesMembership):
 
     name: ClassVar[str] = "remove_from_whitelist"
     adding: ClassVar[bool] = False
-    feature: str
-    user_id: int
-    accept_volatile: bool = False
-
-
-def _intent(action: _SetsState | _ChangesMembership) -> dict[str, Any]:
-    """The parameters."""
-    # What is made of these bases is a dataclass; the bases themselves cannot be, without a default for every field.
-    return dataclasses.asdict(action)  # type: ignore[call-overload, no-any-return]
 
 
 def _plan_membership(action: _ChangesMembership, site: Site) -> Plan:
     """One user more or less on a whitelist; how the flag stands otherwise stays."""
     readings = read_for(site, (action.feature,), user_id=action.user_id)
     flag, listed = known_flag(readings.service, action.feature), readings.service.whitelisted
-    adding, intent = action.adding, _intent(action)
+    adding, intent = action.adding, dataclasses.asdict(action)
     verb = "put user {} on" if adding else "take user {} off"
     count = flag.whitelist_count
     after = None if count is None else count + (1 if adding else -1)

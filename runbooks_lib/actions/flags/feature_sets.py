@@ -23,7 +23,40 @@ FALLEN_BACK = {"PAGE_CACHE": ON, "ENHANCED_CACHE": OFF}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RollBackFeatures:
+class _SeveralFlags:
+    """What all actions on several flags share."""
+
+    name: ClassVar[str]
+    #: How the flags shall stand, in the order in which they are written.
+    aims: ClassVar[Mapping[str, FlagState]]
+    accept_volatile: bool = False
+
+    @property
+    def wanted(self) -> Mapping[str, FlagState]:
+        """How the flags shall stand, in the order in which they are written."""
+        return self.aims
+
+    def resources(self) -> tuple[str, ...]:
+        """The flags."""
+        return tuple(sorted(f"flag:{name}" for name in self.wanted))
+
+    def write(self, plan: Plan, site: WritableSite) -> Written:
+        """See ``Action.write``."""
+        return write_states(plan, site, self.wanted)
+
+    def read_back(self, plan: Plan, site: Site, written: Mapping[str, Any]) -> ReadBack:
+        """See ``Action.read_back``."""
+        # Without the features that the site does not have.
+        states = {name: state for name, state in self.wanted.items() if f"{name}.strategy" in plan.rests_on}
+        return read_steps_back(site, states, written)
+
+    def _planned(self, site: Site, title: str, optional: frozenset[str] = frozenset()) -> Plan:
+        intent = dataclasses.asdict(self)
+        return plan_states(Change(self.name, title, intent, self.wanted, self.accept_volatile, optional), site)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RollBackFeatures(_SeveralFlags):
     """Switch off the three features that the guide lists: enhanced cache, warming, rate limiting.
 
     Attributes:
@@ -31,32 +64,22 @@ class RollBackFeatures:
     """
 
     name: ClassVar[str] = "roll_back_features"
-    accept_volatile: bool = False
-
-    def resources(self) -> tuple[str, ...]:
-        """The flags."""
-        return _resources(ROLLED_BACK)
+    aims: ClassVar[Mapping[str, FlagState]] = ROLLED_BACK
 
     def plan(self, site: Site) -> Plan:
         """See ``Action.plan``."""
         optional = frozenset(ROLLED_BACK) - {"ENHANCED_CACHE"}
-        title = "switch off the three features that the guide lists"
-        intent = dataclasses.asdict(self)
-        plan = plan_states(Change(self.name, title, intent, ROLLED_BACK, self.accept_volatile, optional), site)
+        plan = self._planned(site, "switch off the three features that the guide lists", optional)
         return dataclasses.replace(plan, notes=(*plan.notes, _still_on(plan)))
-
-    def write(self, plan: Plan, site: WritableSite) -> Written:
-        """See ``Action.write``."""
-        return write_states(plan, site, ROLLED_BACK)
 
     def read_back(self, plan: Plan, site: Site, written: Mapping[str, Any]) -> ReadBack:
         """See ``Action.read_back``."""
-        found = read_steps_back(site, _of_this_site(ROLLED_BACK, plan), written)
+        found = _SeveralFlags.read_back(self, plan, site, written)
         return dataclasses.replace(found, detail=f"{found.detail} {_still_on(plan)}") if found.confirmed else found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FallBackToPageCache:
+class FallBackToPageCache(_SeveralFlags):
     """Severity 1: switch the page cache on and the enhanced cache off. Works while Redis is down.
 
     Attributes:
@@ -64,28 +87,15 @@ class FallBackToPageCache:
     """
 
     name: ClassVar[str] = "fall_back_to_page_cache"
-    accept_volatile: bool = False
-
-    def resources(self) -> tuple[str, ...]:
-        """The flags."""
-        return _resources(FALLEN_BACK)
+    aims: ClassVar[Mapping[str, FlagState]] = FALLEN_BACK
 
     def plan(self, site: Site) -> Plan:
         """See ``Action.plan``."""
-        title = "fall back to the page cache"
-        return plan_states(Change(self.name, title, dataclasses.asdict(self), FALLEN_BACK, self.accept_volatile), site)
-
-    def write(self, plan: Plan, site: WritableSite) -> Written:
-        """See ``Action.write``."""
-        return write_states(plan, site, FALLEN_BACK)
-
-    def read_back(self, plan: Plan, site: Site, written: Mapping[str, Any]) -> ReadBack:
-        """See ``Action.read_back``."""
-        return read_steps_back(site, _of_this_site(FALLEN_BACK, plan), written)
+        return self._planned(site, "fall back to the page cache")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RestoreFeatures:
+class RestoreFeatures(_SeveralFlags):
     """Set several features as they were; what a rollback shows as its undo.
 
     Attributes:
@@ -95,41 +105,24 @@ class RestoreFeatures:
 
     name: ClassVar[str] = "restore_features"
     states: str
-    accept_volatile: bool = False
 
     def __post_init__(self) -> None:
         """Raises UsageError for a text that is not states by feature."""
         parse_states(self.states)
 
-    def resources(self) -> tuple[str, ...]:
-        """The flags."""
-        return _resources(parse_states(self.states))
+    @property
+    def wanted(self) -> Mapping[str, FlagState]:
+        """As the text says."""
+        return parse_states(self.states)
 
     def plan(self, site: Site) -> Plan:
         """See ``Action.plan``."""
-        states = parse_states(self.states)
-        title = f"set {', '.join(f'{name} to {state.shown}' for name, state in states.items())}"
-        return plan_states(Change(self.name, title, dataclasses.asdict(self), states, self.accept_volatile), site)
-
-    def write(self, plan: Plan, site: WritableSite) -> Written:
-        """See ``Action.write``."""
-        return write_states(plan, site, parse_states(self.states))
-
-    def read_back(self, plan: Plan, site: Site, written: Mapping[str, Any]) -> ReadBack:
-        """See ``Action.read_back``."""
-        return read_steps_back(site, _of_this_site(parse_states(self.states), plan), written)
-
-
-def _resources(states: Mapping[str, FlagState]) -> tuple[str, ...]:
-    return tuple(sorted(f"flag:{name}" for name in states))
+        return self._planned(
+            site, f"set {', '.join(f'{name} to {state.shown}' for name, state in self.wanted.items())}"
+        )
 
 
 def _still_on(plan: Plan) -> str:
     """The features that the guide does not list, as they stood when it was planned."""
     on = [f"{item.name} ({item.value})" for item in plan.spared if item.value != OFF.shown]
     return f"Still on: {', '.join(on) or 'nothing'}."
-
-
-def _of_this_site(states: Mapping[str, FlagState], plan: Plan) -> dict[str, FlagState]:
-    """Without the features that the site does not have."""
-    return {name: state for name, state in states.items() if f"{name}.strategy" in plan.rests_on}
