@@ -23,7 +23,7 @@ class Problem:
     kind: Kind
 
 
-#: The rights that triage needs, for hints; ``redis_rights`` has those of all runbooks.
+#: The rights that triage needs, for hints; ``rights`` has those of all runbooks.
 NEEDED_RIGHTS = "+ping +info +select +scan +hlen +hgetall +pttl"
 CLUSTER_RIGHTS = "+cluster|slots +cluster|info"
 _LOOK_AT_THE_HOST = "look at the server's log and at the load of its host"

@@ -1,4 +1,4 @@
-"""Which Redis commands the runbooks send, what for, and what is left without each. Data for ``redis_rights``.
+"""Which Redis commands the runbooks send, what for, and what is left without each. Data for ``rights``.
 
 A test holds the list to what the library's code sends.
 """

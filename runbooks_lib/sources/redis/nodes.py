@@ -9,7 +9,7 @@ There is one of a single server or behind Sentinel, several of a cluster::
         nodes.for_key(b"django:1:api:x").ask("PTTL", b"django:1:api:x")
 
 A plan gets nothing else, so a dry run cannot write by construction: ``ReadNode`` sends a command only after the server
-itself flagged it as reading (see ``redis_commands``).
+itself flagged it as reading (see ``commands``).
 """
 
 from __future__ import annotations

@@ -77,7 +77,7 @@ def rights(node: ReadNode, needs: Sequence[Need] = ALL) -> Rights:
 
     Args:
         node: a primary; users are each server's own, so ask each primary of a cluster.
-        needs: commands, from ``redis_needs``. Left out are those for a cluster where the server is no part of one, and
+        needs: commands, from ``needs``. Left out are those for a cluster where the server is no part of one, and
             those that a later version brought.
 
     Raises:

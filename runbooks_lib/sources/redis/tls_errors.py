@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from runbooks_lib.model import Kind
 
-#: (pattern, message, hint, kind), like those of ``redis_errors``. The first match decides.
+#: (pattern, message, hint, kind), like those of ``errors``. The first match decides.
 TLS_SAID: tuple[tuple[str, str, str, Kind], ...] = (
     (
         r"CERTIFICATE_VERIFY_FAILED.*(?:mismatch|not valid for)",
