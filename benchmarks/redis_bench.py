@@ -19,6 +19,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from benchmarks import redis_data
 from benchmarks.redis_probe import Latency, Probe, compiled, within
@@ -34,6 +35,10 @@ STALL_RATIO_GOAL = 0.1
 _NAME = f"delete {redis_data.MATCHING_COUNT:,} of {redis_data.KEYS_COUNT:,} keys"
 _IDLE_SECONDS = 5.0
 OWN, PEER = "ClearPattern.write", "django-redis delete_pattern"
+#: Nothing but the commands: no bound, no account, no pace, no lock. What this machine's server can do at most.
+BARE = "bare SCAN and UNLINK"
+#: All that makes it safe may cost so much beside the bare commands.
+BARE_RATIO_GOAL = 1.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +63,12 @@ class Deletion:
 
 
 def measure(rounds: int = ROUNDS) -> list[Deletion]:
-    """Every method ``rounds`` times, in turn; the peer's 18 s once are enough to show its stall."""
+    """The own and the bare deletion ``rounds`` times, in turn; the peer's once are enough to show its stall."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         program = compiled(folder)
         _make_data(folder)
-        found = [_one(OWN, folder, program) for _ in range(rounds)]
+        found = [_one(method, folder, program) for _ in range(rounds) for method in (OWN, BARE)]
         return [*found, _one(PEER, folder, program)]
 
 
@@ -73,9 +78,11 @@ def rows(found: list[Deletion]) -> list[Row]:
     (peer,) = (deletion for deletion in found if deletion.method == PEER)
     added = statistics.median(deletion.p99_added_ms for deletion in own) / 1000
     limit = P99_GOAL_MS / 1000
+    bare = [deletion.seconds for deletion in found if deletion.method == BARE]
     stalls = [deletion.meanwhile.max_ms / 1000 for deletion in own]
     return [
         below(_NAME, [deletion.seconds for deletion in own], redis_data.MATCHING_COUNT / KEYS_PER_SECOND_GOAL),
+        against(f"{_NAME}, safely", [deletion.seconds for deletion in own], BARE, bare, BARE_RATIO_GOAL),
         Row("added to another client's p99 by it", round(added, 6), "s", "", None, None, limit, added <= limit),
         against("longest stall of another client", stalls, PEER, [peer.meanwhile.max_ms / 1000], STALL_RATIO_GOAL),
     ]
@@ -181,6 +188,36 @@ def _delete_own(port: int) -> tuple[int, int, int]:
     return began, ended, int(written.data["changed"])
 
 
+def _delete_bare(port: int) -> tuple[int, int, int]:
+    """The same commands in the same steps, and nothing else."""
+    import hiredis
+
+    reader = hiredis.Reader()
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+
+        def send(*words: bytes) -> None:
+            connection.sendall(hiredis.pack_command(words))
+
+        def reply() -> Any:
+            while (found := reader.gets()) is False:
+                reader.feed(connection.recv(1 << 16))
+            return found
+
+        send(b"SELECT", b"1")
+        reply()
+        count, cursor, names = 0, b"", []
+        began = time.monotonic_ns()
+        while cursor != b"0" or names:
+            scans, unlinked = cursor != b"0", names
+            if scans:
+                send(b"SCAN", cursor or b"0", b"MATCH", b"django:1:" + redis_data.PATTERN.encode(), b"COUNT", b"100")
+            if unlinked:
+                send(b"UNLINK", *unlinked)
+            cursor, names = reply() if scans else (b"0", [])
+            count += reply() if unlinked else 0
+        return began, time.monotonic_ns(), count
+
+
 def _delete_peer(port: int) -> tuple[int, int, int]:
     """What everybody else uses."""
     from django.conf import settings
@@ -199,7 +236,8 @@ def main() -> int:
     """Measure and print; with a method and a port, carry out that deletion alone and print when it ran."""
     if len(sys.argv) == 3:
         method, port = sys.argv[1], int(sys.argv[2])
-        print(json.dumps(_delete_own(port) if method == OWN else _delete_peer(port)))
+        deletions = {OWN: _delete_own, BARE: _delete_bare, PEER: _delete_peer}
+        print(json.dumps(deletions[method](port)))
         return 0
     found = measure()
     print(table(found))
