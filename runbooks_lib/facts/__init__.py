@@ -26,6 +26,7 @@ from runbooks_lib.facts.redis import (
     RedisSettings,
     SizeEstimate,
 )
+from runbooks_lib.facts.rollout import Baseline, BaselineSlot, CohortSample, Gap, RolloutWindow
 from runbooks_lib.facts.site import Flag, Flags, FlagService, Health, Probe, ThrottleCounter, ThrottleCounters
 from runbooks_lib.facts.warming import (
     Warming,
@@ -40,13 +41,17 @@ from runbooks_lib.facts.warming import (
 __all__ = [
     "Alert",
     "Alerts",
+    "Baseline",
+    "BaselineSlot",
     "CacheStatistics",
+    "CohortSample",
     "EndpointLookups",
     "EndpointStatistics",
     "Entry",
     "Flag",
     "FlagService",
     "Flags",
+    "Gap",
     "Health",
     "History",
     "HitRateGauge",
@@ -60,6 +65,7 @@ __all__ = [
     "RedisServer",
     "RedisSettings",
     "Requests",
+    "RolloutWindow",
     "Sample",
     "Series",
     "SizeEstimate",

@@ -20,6 +20,7 @@ LAYERS = {
             "errors",
             "config",
             "policy",
+            "rollout_policy",
             "units",
             "redaction",
             "redis_urls",

@@ -1,0 +1,1 @@
+"""Tests that may be looked at again and again, and Kayenta's judge as a second opinion. Pure functions of numbers."""
