@@ -51,7 +51,7 @@ class RolloutWindow:
         control: the cohort that does not; likewise.
         served_percent: lowest and highest ``feature_flag_percentage`` of any instance in the window; None where no
             instance shows it.
-        hit_ratio: (hit + stale + null_value) / lookups of both cohorts together, which share one Redis; None when unread.
+        hit_ratio: (hit + stale + null_value) / lookups, of both cohorts, which share one Redis; None when unread.
         lookups: of both cohorts together.
         penetration_ratio: lookups of missing resources / lookups; None when unread.
         warming_slowest_seconds: the slowest warming task took longer than this (a lower bucket edge); None where no
