@@ -17,6 +17,7 @@ from runbooks_lib.facts.metrics import (
     Sample,
     Series,
 )
+from runbooks_lib.facts.metrics_contract import SITE_METRICS, ExpectedMetric, MetricsContract, MetricState
 from runbooks_lib.facts.redis import (
     KeyGroup,
     KeyspaceLook,
@@ -39,6 +40,7 @@ from runbooks_lib.facts.warming import (
 )
 
 __all__ = [
+    "SITE_METRICS",
     "Alert",
     "Alerts",
     "Baseline",
@@ -48,6 +50,7 @@ __all__ = [
     "EndpointLookups",
     "EndpointStatistics",
     "Entry",
+    "ExpectedMetric",
     "Flag",
     "FlagService",
     "Flags",
@@ -59,6 +62,8 @@ __all__ = [
     "KeyGroup",
     "KeyspaceLook",
     "Lookups",
+    "MetricState",
+    "MetricsContract",
     "NodeSettings",
     "Probe",
     "RedisNode",

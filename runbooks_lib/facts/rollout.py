@@ -21,6 +21,7 @@ class Gap(StrEnum):
     TOO_FEW = "too few"
     NOT_LABELLED = "not labelled"
     NO_BUCKET = "no bucket"
+    NONSENSE = "nonsense"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +58,11 @@ class RolloutWindow:
         warming_slowest_seconds: the slowest warming task took longer than this (a lower bucket edge); None where no
             task ended in the window or it could not be read.
         observed_ratio: the part of the window in which the site was scraped, 0..1.
-        gaps: what could not be measured (``cohorts``, ``hit rate``, ``penetration``, ``warming``, ``flag``) → why.
+        gaps: what could not be measured (``cohorts``, ``errors``, ``latency``, ``slow``, ``hit rate``, ``penetration``,
+            ``warming``, ``flag``, ``scrapes``) → why. ``errors``, ``latency`` and ``slow`` are of both cohorts, whose
+            requests are known; without ``scrapes`` the window counts as not observed.
         queries: name → PromQL, for the record.
+        notes: reasons in words: what Prometheus answered instead, what it said is missing from an answer.
     """
 
     started_at: datetime
@@ -73,6 +77,7 @@ class RolloutWindow:
     observed_ratio: float = 1.0
     gaps: Mapping[str, Gap] = field(default_factory=dict)
     queries: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def seconds(self) -> float:
@@ -115,11 +120,13 @@ class Baseline:
         ended_at: aware UTC, the end of the newest slot.
         slot_seconds: 3,600; less where time runs faster.
         slots: ``SLOTS_COUNT`` of them; the one for a moment is ``at(moment)``.
+        notes: what is missing from it, and why; empty when nothing is.
     """
 
     ended_at: datetime
     slot_seconds: float
     slots: tuple[BaselineSlot, ...]
+    notes: tuple[str, ...] = ()
 
     def at(self, moment: datetime) -> BaselineSlot | None:
         """The slot of the same hour of day; None where it was not measured."""

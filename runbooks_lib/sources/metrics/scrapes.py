@@ -35,9 +35,9 @@ THROTTLED = "throttled_requests_total"
 WARMING_TASKS = "cache_warming_tasks_total"
 WARMING_ITEMS = "cache_warming_items_total"
 WARMING_SECONDS = "cache_warming_duration_seconds"
-_STARTED = "process_start_time_seconds"
+STARTED = "process_start_time_seconds"
 _NAMES = frozenset(
-    {LOOKUPS, ATTEMPTS, REQUESTS, THROTTLED, WARMING_TASKS, WARMING_ITEMS, _STARTED}
+    {LOOKUPS, ATTEMPTS, REQUESTS, THROTTLED, WARMING_TASKS, WARMING_ITEMS, STARTED}
     | {f"{name}{part}" for name in (REQUEST_SECONDS, WARMING_SECONDS) for part in ("_bucket", "_sum", "_count")}
 )
 #: A process that says it started this long before we first looked may still have started in between (clocks differ).
@@ -125,13 +125,27 @@ def two_scrapes(
     Source:
         GET /metrics twice; a rate is growth / seconds between the two reads of the same process.
     """
+    pair = _compare(*read_twice(web, apart_seconds=apart_seconds, first=first))
+    return Scraped(_lookups(pair), _requests(pair, slow_above_seconds), _warming(pair))
+
+
+def read_twice(web: Web, *, apart_seconds: float, first: Expositions | None = None) -> tuple[Expositions, Expositions]:
+    """Every exposition of the site, and again after a while.
+
+    Args:
+        web: the site; ``metrics_urls`` of its environment are read as well.
+        apart_seconds: at least, between the two reads, 0.1..60.
+        first: the first of the two, where it was read before.
+
+    Raises:
+        SourceError: (source ``web``) not one process could be read.
+    """
     if not 0.1 <= apart_seconds <= 60:
         raise ValueError(f"apart_seconds must be 0.1..60, not {apart_seconds}")
     first = first or web.exposition()
     since_first = time.monotonic() - max(page.read_monotonic for page in first.pages)
     time.sleep(max(0.0, apart_seconds - since_first))
-    pair = _compare(first, web.exposition())
-    return Scraped(_lookups(pair), _requests(pair, slow_above_seconds), _warming(pair))
+    return first, web.exposition()
 
 
 def _compare(first: Expositions, second: Expositions) -> _Pair:
@@ -143,7 +157,7 @@ def _compare(first: Expositions, second: Expositions) -> _Pair:
             dropped.append(f"{page.url} could only be read once")
             continue
         old, new = parse_exposition(earlier.text, _NAMES), parse_exposition(page.text, _NAMES)
-        if _is_another_process(earlier, old, new):
+        if is_another_process(earlier, old, new):
             dropped.append(f"{page.url} answers from a different process each time, so its counters do not compare")
             continue
         growths.append(growth_between(old, new))
@@ -165,10 +179,10 @@ def _compare(first: Expositions, second: Expositions) -> _Pair:
     return _Pair(growths, window, "; ".join([degraded, *dropped, *notes]), provenance)
 
 
-def _is_another_process(earlier: Exposition, old: Samples, new: Samples) -> bool:
+def is_another_process(earlier: Exposition, old: Samples, new: Samples) -> bool:
     """Two workers answered in turn. One that was restarted in between is not meant: it began after the first read."""
-    started_before = old.values.get(_STARTED, {}).get(())
-    started_after = new.values.get(_STARTED, {}).get(())
+    started_before = old.values.get(STARTED, {}).get(())
+    started_after = new.values.get(STARTED, {}).get(())
     if started_before is None or started_after is None or started_before == started_after:
         return False
     return started_after < earlier.read_at.timestamp() - _CLOCK_TOLERANCE_SECONDS
