@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from runbooks_lib.actions.outcome import Outcome
     from runbooks_lib.actions.site import Progress
     from runbooks_lib.records.intentions import OpenIntention
+    from runbooks_lib.records.leases import Lease
+    from runbooks_lib.records.mandates import Mandate
 
 
 def apply_in_run(  # noqa: PLR0913 - keyword-only, each with a meaning of its own
@@ -34,6 +36,8 @@ def apply_in_run(  # noqa: PLR0913 - keyword-only, each with a meaning of its ow
     allowed_signers: Path | None = None,
     approval_seconds: float | None = None,
     on_progress: Callable[[Progress], None] | None = None,
+    mandate: Mandate | None = None,
+    leases: tuple[Lease, ...] = (),
 ) -> Outcome:
     """Apply an action in a run, and keep what came of it in the run's record.
 
@@ -46,6 +50,8 @@ def apply_in_run(  # noqa: PLR0913 - keyword-only, each with a meaning of its ow
         allowed_signers: of approvals; None where they are not signed.
         approval_seconds: no approval counts for longer; None for as long as it says itself.
         on_progress: told how far a long write is; None to tell nobody.
+        mandate: of the campaign that acts; None for a person.
+        leases: locks that are held already and stay afterwards.
 
     Raises:
         RecordError: the run's folder could not be written. The ledger holds what was done.
@@ -53,7 +59,16 @@ def apply_in_run(  # noqa: PLR0913 - keyword-only, each with a meaning of its ow
     """
     from runbooks_lib.actions.apply import Desk, apply
 
-    desk = Desk(environment, run.ledger, run.id, run.operator, allowed_signers, approval_seconds=approval_seconds)
+    desk = Desk(
+        environment,
+        run.ledger,
+        run.id,
+        run.operator,
+        allowed_signers,
+        leases=leases,
+        approval_seconds=approval_seconds,
+        mandate=mandate,
+    )
     desk = desk if on_progress is None else replace(desk, on_progress=on_progress)
     outcome = apply(action, desk, confirm=confirm, reason=reason)
     run.acted({**kept(outcome), "approved_by": _approver(run, outcome)})

@@ -25,15 +25,12 @@ from pathlib import Path
 from typing import Any
 
 from runbooks_lib import parameter_types as types
+from runbooks_lib import units
 from runbooks_lib.errors import UsageError
 from runbooks_lib.parameter_types import Kind
 
 TAG = "parameters"
 
-#: At most nine digits: more is no time that anybody looks back, and overflows what times are computed with.
-_DURATION = re.compile(r"([0-9]{1,9})([smhd])")
-_LONGEST_SECONDS = 10 * 365 * 86_400
-_UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _RANGE = re.compile(r"(-?\d+(?:\.\d+)?)\.\.(-?\d+(?:\.\d+)?)?")
 _COMMENT = re.compile(r"#\s*(?:\[(?P<domain>[^\]]*)\]\s*)?(?P<help>.*)")
 _SHOWN_CHARACTERS = 80
@@ -80,7 +77,7 @@ class Domain:
             return value in environments
         if self.name == "one of":
             return str(value) in self.choices
-        return (self.name.endswith("auto") and value == "auto") or _seconds(str(value)) is not None
+        return (self.name.endswith("auto") and value == "auto") or units.parse_duration(str(value)) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +111,7 @@ def parse_duration(text: str) -> float:
     Raises:
         UsageError: the text is not a whole number over 0 followed by one of those letters, or over ten years.
     """
-    seconds = _seconds(text)
+    seconds = units.parse_duration(text)
     if seconds is None:
         raise UsageError(f"{_shown(text)} is not a duration", hint="write it such as 90s, 15m, 2h or 7d")
     return seconds
@@ -253,12 +250,6 @@ def _domain(text: str) -> Domain:
         raise ValueError(f"[{text}] is not a domain: use [environment], [duration], [0..100] or [one of: a, b]")
     low, high = (None if end is None else ast.literal_eval(end) for end in match.groups())
     return Domain("range", low=low, high=high)
-
-
-def _seconds(text: str) -> float | None:
-    match = _DURATION.fullmatch(text.strip())
-    seconds = int(match[1]) * _UNIT_SECONDS[match[2]] if match else 0
-    return float(seconds) if 0 < seconds <= _LONGEST_SECONDS else None
 
 
 def _find(parameters: Sequence[Parameter], name: str, environments: Sequence[str]) -> Parameter:

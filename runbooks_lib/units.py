@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 
 _NO_VALUE = "no value"
@@ -15,6 +16,10 @@ _REDIS_UNITS = {
     "g": 1000**3,
     "gb": 1024**3,
 }
+#: At most nine digits: more is no time that anybody looks back, and overflows what times are computed with.
+_DURATION = re.compile(r"([0-9]{1,9})([smhd])")
+_LONGEST_SECONDS = 10 * 365 * 86_400
+_UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def now() -> datetime:
@@ -128,3 +133,10 @@ def parse_redis_size(text: str) -> int | None:
         return None
     value = int(number[:20]) * _REDIS_UNITS[unit]
     return value if value < 2**63 else None
+
+
+def parse_duration(text: str) -> float | None:
+    """``90s``, ``15m``, ``2h``, ``7d`` → seconds; None for what is none, is not over 0, or is over ten years."""
+    match = _DURATION.fullmatch(text.strip())
+    value = int(match[1]) * _UNIT_SECONDS[match[2]] if match else 0
+    return float(value) if 0 < value <= _LONGEST_SECONDS else None

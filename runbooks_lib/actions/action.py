@@ -18,12 +18,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from runbooks_lib.actions.outcome import ReadBack
-from runbooks_lib.actions.plan import Plan
+from runbooks_lib.actions.plan import Guard, Plan
 from runbooks_lib.actions.site import Site, WritableSite
 from runbooks_lib.model import Evidence
+from runbooks_lib.records.ledger import Ledger
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,19 @@ class Written:
     data: Mapping[str, Any] = field(default_factory=dict)
     stopped: str = ""
     undo_lost: str = ""
+
+
+@runtime_checkable
+class AsksLedger(Protocol):
+    """An action with conditions that only the ledger can answer: who rolls what out already."""
+
+    def ledger_guards(self, ledger: Ledger, environment: str) -> tuple[Guard, ...]:
+        """Conditions, judged on what the ledger says now; asked again under the lock.
+
+        Raises:
+            RecordError: the ledger could not be read.
+        """
+        ...
 
 
 class Action(Protocol):

@@ -5,7 +5,8 @@
     blank confirmation   every guard runs on live reads; the plan is proposed; nothing is written
     the digest           under the lock: planned again on fresh reads, compared, guarded, approved; the intention goes
                          into the ledger; then it is written, read back, and its outcome goes into the ledger
-    ``auto``             the same without a digest, where the environment's ``allow_auto`` says so
+    ``auto``             the same without a digest, where the environment's ``allow_auto`` says so, or a campaign's
+                         mandate covers exactly this (``records.mandates``)
 
 Killed between the two entries of the ledger, it leaves an open intention, which every later run shows with the command
 that checks.
@@ -16,10 +17,11 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from runbooks_lib.actions.action import Action, Written
-from runbooks_lib.actions.binding import planned
+from runbooks_lib.actions.binding import planned, with_ledger_guards
 from runbooks_lib.actions.call import Call, guards_text
 from runbooks_lib.actions.desk import Desk, recorded
 from runbooks_lib.actions.dry_run import dry_run
@@ -31,6 +33,7 @@ from runbooks_lib.errors import RecordError, RefusedError, RunbookError, SourceE
 from runbooks_lib.records.approvals import Approval
 from runbooks_lib.records.event import plain
 from runbooks_lib.records.intentions import Intentions
+from runbooks_lib.records.ledger import Writing
 from runbooks_lib.records.proposals import Proposal, normalized
 from runbooks_lib.redaction import one_line, redact, redact_value
 
@@ -48,6 +51,11 @@ class _Warrant:
     proposal: Proposal | None
     approval: Approval | None
     keeper: Keeper
+
+    def require_mandate(self, desk: Desk, writing: Writing) -> None:
+        """In the transaction that writes the intention: nothing comes between this answer and it."""
+        if desk.mandate is not None and self.proposal is None:
+            desk.mandate.require(self.plan, writing, desk.allowed_signers)
 
 
 def apply(action: Action, desk: Desk, *, confirm: str = "", reason: str = "") -> Outcome:
@@ -77,7 +85,7 @@ def apply(action: Action, desk: Desk, *, confirm: str = "", reason: str = "") ->
 def _confirmed(call: Call) -> Outcome:
     """Everything that must hold before the write, under the lock; then the write."""
     action, desk = call.action, call.desk
-    if call.confirm == AUTO and not desk.environment.allow_auto:
+    if call.confirm == AUTO and desk.mandate is None and not desk.environment.allow_auto:
         raise RefusedError(
             f"environment {desk.environment.name} does not allow confirm=auto",
             hint="run it without confirm and confirm with the digest that it shows; or set allow_auto in runbooks.toml",
@@ -87,7 +95,7 @@ def _confirmed(call: Call) -> Outcome:
         normalized(call.confirm)
     with locked(desk, action.resources(), action.name) as keeper:
         with contextlib.closing(Site(desk.environment)) as reading:
-            plan = planned(action, reading)
+            plan = with_ledger_guards(planned(action, reading), action, desk.ledger)
         proposal = _require_same(plan, call)
         if plan.no_op:
             return call.outcome(Result.UNCHANGED, "It is so already; nothing was changed.", plan=plan)
@@ -128,11 +136,15 @@ def _require(plan: Plan, call: Call) -> Approval | None:
     if plan.failed_guards:
         hints = "; ".join(guard.hint for guard in plan.failed_guards if guard.hint)
         raise RefusedError(guards_text(plan), hint=hints)
+    desk = call.desk
+    if call.confirm == AUTO and desk.mandate is not None:
+        # The only thing that entitles it, also where ``allow_auto`` would let anything pass.
+        desk.mandate.require(plan, desk.ledger, desk.allowed_signers)
+        return None
     if not plan.protected:
         return None
     if not call.reason:
         raise RefusedError(f"{plan.environment} is protected: a change needs a reason", hint='add reason="…"')
-    desk = call.desk
     return desk.approvals.find(
         plan.full_digest, environment=plan.environment, operator=desk.operator, account=desk.account
     )
@@ -150,12 +162,14 @@ def _write(call: Call, warrant: _Warrant) -> Outcome:
                 "reason": redact(call.reason, desk.environment.secrets),
                 "fencing": warrant.keeper.fencing,
                 "account": desk.account,
+                **({} if desk.mandate is None else {"campaign": desk.mandate.campaign_id}),
             },
             approval=warrant.approval,
             proposal=warrant.proposal,
             run_id=desk.run_id,
             environment=desk.environment.name,
             operator=desk.operator,
+            require=partial(warrant.require_mandate, desk),
         )
         .action_id
     )

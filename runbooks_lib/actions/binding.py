@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from runbooks_lib.actions.action import Action
-from runbooks_lib.actions.plan import Plan
+from runbooks_lib.actions.action import Action, AsksLedger
+from runbooks_lib.actions.plan import Guard, Plan
 from runbooks_lib.actions.site import Site
 from runbooks_lib.config import Environment
+from runbooks_lib.errors import RecordError
+from runbooks_lib.records.ledger import Ledger
 from runbooks_lib.redaction import one_line
 from runbooks_lib.target import fingerprint, redis_place, target_of
 
@@ -32,6 +34,17 @@ def planned(action: Action, site: Site) -> Plan:
         protected=plan.protected or environment.protected,
         notes=(*plan.notes, *_notes(said, environment)),
     )
+
+
+def with_ledger_guards(plan: Plan, action: Action, ledger: Ledger) -> Plan:
+    """The plan with the conditions that only the ledger can answer; one that does not answer holds nothing."""
+    if not isinstance(action, AsksLedger):
+        return plan
+    try:
+        found = action.ledger_guards(ledger, plan.environment)
+    except RecordError as error:
+        found = (Guard("the ledger answers", None, one_line(error.message), error.hint),)
+    return replace(plan, guards=(*plan.guards, *found))
 
 
 def _notes(said: Mapping[str, Any] | None, environment: Environment) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from runbooks_lib.records.approvals import Approvals
 from runbooks_lib.records.event import plain
 from runbooks_lib.records.leases import Lease
 from runbooks_lib.records.ledger import Ledger
+from runbooks_lib.records.mandates import Mandate
 from runbooks_lib.records.origin import Account, this_account
 from runbooks_lib.redaction import redact_value
 
@@ -43,6 +44,7 @@ class Desk:
         lease_seconds: a dead process on another machine keeps others out for so long.
         approval_seconds: no approval counts for longer; None for as long as it says itself.
         account: that acts, beside the name that it gives itself.
+        mandate: of the campaign that acts; what it covers needs no digest and no approval of its own.
     """
 
     environment: Environment
@@ -55,6 +57,7 @@ class Desk:
     lease_seconds: float = LEASE_SECONDS
     approval_seconds: float | None = None
     account: Account = field(default_factory=this_account)
+    mandate: Mandate | None = None
 
     @property
     def approvals(self) -> Approvals:

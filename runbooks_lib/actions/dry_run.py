@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from dataclasses import replace
 
-from runbooks_lib.actions.binding import planned
+from runbooks_lib.actions.binding import planned, with_ledger_guards
 from runbooks_lib.actions.call import Call, guards_text
 from runbooks_lib.actions.desk import Desk, recorded
 from runbooks_lib.actions.outcome import Outcome, Result
@@ -32,7 +32,7 @@ def dry_run(call: Call) -> Outcome:
     """
     desk = call.desk
     with contextlib.closing(Site(desk.environment)) as site:
-        plan = _with_surroundings(planned(call.action, site), desk)
+        plan = _with_surroundings(with_ledger_guards(planned(call.action, site), call.action, desk.ledger), desk)
     ledger_error = ""
     try:
         desk.approvals.propose(recorded(plan, desk), run_id=desk.run_id, operator=desk.operator, account=desk.account)
@@ -77,7 +77,7 @@ def _with_surroundings(plan: Plan, desk: Desk) -> Plan:
 
 def _needs(plan: Plan, call: Call) -> tuple[str, ...]:
     """What is still missing in a protected environment."""
-    if not plan.protected or plan.no_op:
+    if not plan.protected or plan.no_op or _is_mandated(plan, call.desk):
         return ()
     needs = [] if call.reason else ["a reason"]
     desk = call.desk
@@ -88,3 +88,14 @@ def _needs(plan: Plan, call: Call) -> tuple[str, ...]:
     except (RefusedError, RecordError):
         needs.append(f"approval of {plan.digest} by somebody other than you")
     return tuple(needs)
+
+
+def _is_mandated(plan: Plan, desk: Desk) -> bool:
+    """Does a campaign's mandate cover it?"""
+    if desk.mandate is None:
+        return False
+    try:
+        desk.mandate.require(plan, desk.ledger, desk.allowed_signers)
+    except (RefusedError, RecordError):
+        return False
+    return True

@@ -25,6 +25,8 @@ ACTIONS: Mapping[str, tuple[str, str]] = {
     "set_percentage": ("flags.feature", "SetPercentage"),
     "add_to_whitelist": ("flags.feature", "AddToWhitelist"),
     "remove_from_whitelist": ("flags.feature", "RemoveFromWhitelist"),
+    "start_rollout": ("flags.rollout", "StartRollout"),
+    "move_rollout": ("flags.rollout", "MoveRollout"),
     "roll_back_features": ("flags.feature_sets", "RollBackFeatures"),
     "fall_back_to_page_cache": ("flags.feature_sets", "FallBackToPageCache"),
     "restore_features": ("flags.feature_sets", "RestoreFeatures"),

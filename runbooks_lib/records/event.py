@@ -54,7 +54,7 @@ class Event:
         """The payload as a mapping; empty where somebody replaced it by something else."""
         try:
             parsed = json.loads(self.payload_json)
-        except ValueError:
+        except (ValueError, RecursionError):
             return {}
         return parsed if isinstance(parsed, dict) else {}
 

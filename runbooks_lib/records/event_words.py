@@ -29,7 +29,14 @@ def matters(event: Event) -> bool:
         return event.payload.get("status") != "OK"
     if event.kind == "run.finished":
         return event.payload.get("outcome") != "finished"
+    if event.kind == "campaign.looked":
+        return _verb(event) != "hold"
     return not event.kind.startswith(_ROUTINE)
+
+
+def _verb(event: Event) -> str:
+    decision = event.payload.get("decision")
+    return str(decision.get("verb", "?")) if isinstance(decision, Mapping) else "?"
 
 
 def _started(payload: Mapping[str, Any]) -> str:
@@ -121,10 +128,58 @@ def _closed(payload: Mapping[str, Any]) -> str:
     return f"incident closed: {payload.get('summary', '')}"
 
 
+def _started_rollout(payload: Mapping[str, Any]) -> str:
+    terms = payload.get("parameters")
+    stages = terms.get("stages", "?") if isinstance(terms, Mapping) else "?"
+    approver = payload.get("approver")
+    approved = f", approved by {approver}" if approver else ""
+    return f"rollout {payload.get('campaign', '?')} of {payload.get('feature', '?')} opened: {stages} %{approved}"
+
+
+def _looked(payload: Mapping[str, Any]) -> str:
+    found = payload.get("decision")
+    decision = found if isinstance(found, Mapping) else {}
+    which = f"{payload.get('percentage', '?')} %, look {payload.get('look', '?')}"
+    return f"rollout {payload.get('campaign', '?')}, {which}: {decision.get('verb', '?')}: {decision.get('text', '')}"
+
+
+def _moved(payload: Mapping[str, Any]) -> str:
+    return f"rollout {payload.get('campaign', '?')} moved {payload.get('from', '?')} → {payload.get('to', '?')} %"
+
+
+def _campaign(verb: str) -> Callable[[Mapping[str, Any]], str]:
+    def words(payload: Mapping[str, Any]) -> str:
+        what = f"{verb} {payload['end']}" if payload.get("end") else verb
+        return f"rollout {payload.get('campaign', '?')} {what}: {payload.get('reason', '')}"
+
+    return words
+
+
+def _told(payload: Mapping[str, Any]) -> str:
+    return f"told {payload.get('to', '?')}: {payload.get('title', '')}"
+
+
+def _not_told(payload: Mapping[str, Any]) -> str:
+    return f"could NOT tell {payload.get('to', '?')}: {payload.get('reason', '')}: {payload.get('title', '')}"
+
+
 def _restored(payload: Mapping[str, Any]) -> str:
     parts = payload.get("parts")
     named = ", ".join(str(part) for part in parts) if isinstance(parts, list) else "?"
     return f"parts of the ledger had been removed by somebody and were put back: {named}"
+
+
+def _checklist_item(payload: Mapping[str, Any]) -> str:
+    how, status = str(payload.get("how", "?")), str(payload.get("status", "?"))
+    said = "waived" if how == "waived" else f"{status} ({how})"
+    by = f" by {payload.get('by')}" if how in ("signed", "waived") else ""
+    return f"checklist {payload.get('release', '?')}: {payload.get('item', '?')} {said}{by}: {payload.get('text', '')}"
+
+
+def _baseline(payload: Mapping[str, Any]) -> str:
+    ratio = payload.get("complete_ratio")
+    shown = units.percent(ratio) if isinstance(ratio, int | float) else "?"
+    return f"baseline recorded, {shown} of the day observed"
 
 
 def _unknown(kind: str, payload: Mapping[str, Any]) -> str:
@@ -157,4 +212,15 @@ _WORDS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "incident.opened": _opened,
     "incident.noted": _noted,
     "incident.closed": _closed,
+    "checklist.item": _checklist_item,
+    "baseline.recorded": _baseline,
+    "notify.sent": _told,
+    "notify.failed": _not_told,
+    "campaign.opened": _started_rollout,
+    "campaign.looked": _looked,
+    "campaign.moved": _moved,
+    "campaign.paused": _campaign("paused"),
+    "campaign.resumed": _campaign("resumed"),
+    "campaign.aborting": _campaign("is being aborted"),
+    "campaign.ended": _campaign("ended:"),
 }

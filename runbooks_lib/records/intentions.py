@@ -8,7 +8,7 @@ itself refuses a second end, and open intentions are found without reading the o
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -18,7 +18,7 @@ from runbooks_lib.records import origin
 from runbooks_lib.records.approvals import Approval, require_unused
 from runbooks_lib.records.event import Event, storable
 from runbooks_lib.records.leases import all_leases, is_held
-from runbooks_lib.records.ledger import Ledger
+from runbooks_lib.records.ledger import Ledger, Writing
 from runbooks_lib.records.proposals import Proposal, require_unspent
 from runbooks_lib.records.schema import COLUMNS
 from runbooks_lib.redaction import one_line
@@ -107,6 +107,7 @@ class Intentions:
         environment: str,
         operator: str,
         proposal: Proposal | None = None,
+        require: Callable[[Writing], object] | None = None,
     ) -> Intention:
         """Write down what is about to be changed, and use up what allows it, all at once.
 
@@ -117,6 +118,7 @@ class Intentions:
             environment: its name.
             operator: who makes it.
             proposal: that this change uses up; None for ``auto``.
+            require: asked last, in the same transaction; what it raises leaves nothing written.
 
         Raises:
             RefusedError: approval or proposal was used up by somebody else meanwhile.
@@ -136,6 +138,8 @@ class Intentions:
                 require_unspent(writing, proposal)
             if approval is not None:
                 require_unused(writing, approval)
+            if require is not None:
+                require(writing)
             who = {"run_id": run_id, "environment": environment, "operator": operator}
             writing.append(kind="action.intended", payload=kept, event_id=action_id, **who)
         return Intention(action_id)

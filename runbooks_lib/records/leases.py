@@ -9,6 +9,7 @@ only ever grows: whoever lost a lease is told so by his number, however late he 
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ from typing import Any
 
 from runbooks_lib.errors import RefusedError
 from runbooks_lib.records import origin
+from runbooks_lib.records.campaign import is_campaign_id
 from runbooks_lib.records.event import storable
 from runbooks_lib.records.ledger import Ledger, Writing
 from runbooks_lib.redaction import one_line
@@ -24,6 +26,7 @@ _COLUMNS = (
     "environment, resource, holder, operator, host, pid, started, fencing_number, acquired_at, expires_at, "
     "outlives_process, purpose"
 )
+_FLAG = "flag:"
 # ruff: noqa: S608 - every query is made of constants; values are bound
 _FIND = f"SELECT {_COLUMNS} FROM runbook_leases WHERE released = 0"
 _SET = ", ".join(f"{name} = excluded.{name}" for name in f"{_COLUMNS}, released".split(", ")[2:])
@@ -78,10 +81,21 @@ class LeaseHeldError(RefusedError):
         same = f"; {one_line(wanted_on, longest=80)} is the same site under another name" if elsewhere else ""
         super().__init__(
             f"{shown_lease(lease)}{same}",
-            hint=f"wait until it is released, or ask {one_line(lease.operator, longest=80)}; all locks: "
-            f"runbooks locks --environment {one_line(lease.environment, longest=80)}",
+            hint=_what_next(lease),
         )
         self.lease = lease
+
+
+def _what_next(lease: Lease) -> str:
+    """A lock of a rollout stays through its soak, for days: how anybody stops it now."""
+    environment, operator = (one_line(name, longest=80) for name in (lease.environment, lease.operator))
+    if is_campaign_id(lease.holder) and lease.resource.startswith(_FLAG):
+        where = shlex.join([one_line(lease.resource.removeprefix(_FLAG), longest=100), "-e", environment])
+        return (
+            f"it is being rolled out; to take it away from everybody now: runbooks rollout abort {where} --reason …; "
+            f"to change it by hand meanwhile: runbooks rollout pause {where} --reason …"
+        )
+    return f"wait until it is released, or ask {operator}; all locks: runbooks locks --environment {environment}"
 
 
 class Leases:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,6 +16,7 @@ from runbooks_lib.actions.flags.feature import (
     RemoveFromWhitelist,
     SetPercentage,
 )
+from runbooks_lib.actions.flags.rollout import MoveRollout, StartRollout
 
 FEATURE, USER = "ENHANCED_CACHE", 12345
 HALF = ("gradual", 50, (7, USER))
@@ -46,6 +48,16 @@ def _set_percentage(request: pytest.FixtureRequest) -> Scene:
     return _scene(request, SetPercentage(feature=FEATURE, percentage=50), ("gradual", 25), ("gradual", 50))
 
 
+def _start_rollout(request: pytest.FixtureRequest) -> Scene:
+    scene = _scene(request, StartRollout(feature=FEATURE, stages="10,50"), ("gradual", 25), ("gradual", 10))
+    return dataclasses.replace(scene, fulfil=None)
+
+
+def _move_rollout(request: pytest.FixtureRequest) -> Scene:
+    action = MoveRollout(feature=FEATURE, from_percentage=25, to_percentage=50)
+    return _scene(request, action, ("gradual", 25), ("gradual", 50))
+
+
 def _add(request: pytest.FixtureRequest) -> Scene:
     return _scene(request, AddToWhitelist(feature=FEATURE, user_id=USER), ("gradual", 50, (7,)), HALF)
 
@@ -59,6 +71,8 @@ SCENES: Mapping[str, Callable[[pytest.FixtureRequest], Scene]] = {
     "enable_feature": _enable,
     "disable_feature": _disable,
     "set_percentage": _set_percentage,
+    "start_rollout": _start_rollout,
+    "move_rollout": _move_rollout,
     "add_to_whitelist": _add,
     "remove_from_whitelist": _remove,
 }
