@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks import backup_bench, ledger_bench, redis_bench, timing
+from benchmarks import backup_bench, ledger_bench, redis_bench, rollout_bench, timing
 from benchmarks.timing import Command
 from sandbox import Sandbox
 from sandbox.show import step_text
@@ -80,6 +80,7 @@ SECTIONS: dict[str, Callable[[], Measured]] = {
     "ledger": measure_ledger,
     "deletion": measure_deletion,
     "backup": backup_bench.measure,
+    "rollout": rollout_bench.measure,
 }
 
 

@@ -30,7 +30,7 @@ class Command:
 class Row:
     """One promise: the median beside its peer's from the same rounds.
 
-    ``ratio`` is value / peer_value; ``goal`` is the highest ratio, or the highest value where there is no peer.
+    ``ratio`` is value / peer_value; ``goal`` is the highest ratio, or the highest value where there is no ratio.
     """
 
     name: str

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 
 from runbooks_lib import __version__
-from runbooks_lib.commands import approve, change, check, locks, log, restore
+from runbooks_lib.commands import approve, change, check, checklist, locks, log, restore, rollout
 from runbooks_lib.commands.console import (
     CODES,
     colour,
@@ -54,7 +54,7 @@ def make_parser() -> argparse.ArgumentParser:
     show.add_argument("name", help="a runbook, as `runbooks list` names it")
     verify = command(commands, "verify", verify_command, "recompute the ledger and the hash of every kept file")
     verify.add_argument("run", nargs="?", default="", help="the id of one run; all runs by default")
-    for module in (change, approve, check, locks, log, restore):
+    for module in (change, approve, check, checklist, rollout, locks, log, restore):
         module.add(commands)
     lab = command(commands, "lab", lab_command, "open JupyterLab on working copies of the notebooks")
     lab.add_argument("jupyter", nargs="*", help="options for Jupyter, after --, such as -- --no-browser --port=8890")

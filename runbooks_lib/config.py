@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,23 +21,13 @@ import msgspec
 from runbooks_lib.errors import ConfigurationError, UsageError
 from runbooks_lib.redis_urls import LIST_SCHEMES, BadUrlError, parse_many_hosts
 from runbooks_lib.target import leads_to_the_same
+from runbooks_lib.variables import parse_variables, resolve
 
 FILE_NAME = "runbooks.toml"
 #: Overrides where the file is looked for (the nearest parent folder of the working directory by default).
 FILE_VARIABLE = "RUNBOOKS_CONFIG"
 
 _T = TypeVar("_T")
-_VARIABLE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}")
-#: Not treated as a secret unless name or place say so: a number such as a port, a path. Redacting those would blank out
-#: honest text.
-_HARMLESS = re.compile(r"|\d+|/[^:@?]*")
-#: Names of variables that hold a credential, whatever its value looks like; but not those of its place.
-_CREDENTIAL = re.compile(
-    r"PASSWORD|PASSWD|PASSPHRASE|SECRET|TOKEN|CREDENTIAL|APIKEY"
-    r"|(?:PASS|PWD|PW|KEY)\d*$|(?:^|_)(?:PASS|PWD|PW|KEY|AUTH|PIN)(?:_|\d|$)",
-    re.IGNORECASE,
-)
-_PLACE = re.compile(r"_(?:FILE|PATH|DIR|FOLDER|HOME|HOST|PORT)$", re.IGNORECASE)
 _SCHEMES = {
     "redis_url": ("redis://", "rediss://", "unix://", "sentinel://", "rediscluster://"),
     "prometheus_url": ("http://", "https://"),
@@ -123,6 +112,24 @@ class Approvals(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     expires: Annotated[str, msgspec.Meta(pattern=r"^[1-9]\d{0,4}[smhd]$")] = "1h"
 
 
+class Notify(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whom a rollout tells of its decisions, as addresses of Apprise (``slack://…``, ``mailto://…``).
+
+    Attributes:
+        team: is told of every end, pause and rollback.
+        on_call: is told as well where somebody must look now: a rollback, a pause, a rollout that sees nothing.
+        secrets: values to remove from whatever is shown: the addresses and what entered them as ``${NAME}``.
+    """
+
+    team: tuple[str, ...] = ()
+    on_call: tuple[str, ...] = ()
+    secrets: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        """How many: an address is a credential."""
+        return f"Notify({len(self.team)} team, {len(self.on_call)} on_call)"
+
+
 class Configuration:
     """The parsed ``runbooks.toml``; environments are resolved when they are asked for.
 
@@ -161,9 +168,29 @@ class Configuration:
             ConfigurationError: ``[ledger]`` is wrong or names a missing variable.
         """
         raw = self._document.get("ledger", {})
-        resolved, _ = _resolve(raw, self._variables, where=f"{self.path}: [ledger]", hint="set it, or remove the table")
+        resolved, _ = resolve(raw, self._variables, where=f"{self.path}: [ledger]", hint="set it, or remove the table")
         ledger = _convert(resolved, Ledger, where=f"{self.path}: [ledger]")
         return ledger.url or f"sqlite:///{self.runs_folder / 'ledger.sqlite3'}"
+
+    @property
+    def notify(self) -> Notify:
+        """``[notify]``: whom a rollout tells; nobody where it is not set.
+
+        Raises:
+            ConfigurationError: ``[notify]`` is wrong or names a missing variable.
+        """
+        where = f"{self.path}: [notify]"
+        raw = self._document.get("notify", {})
+        if "secrets" in raw:
+            raise ConfigurationError(f"{where}: key 'secrets' is not one you can set")
+        resolved, used = resolve(raw, self._variables, where=where, hint="set it, or remove the table")
+        found = _convert(resolved, Notify, where=where)
+        addresses = {*found.team, *found.on_call}
+        if not all("://" in address for address in addresses):
+            # The value itself is not shown: it may be a credential.
+            raise ConfigurationError(f"{where}: an address must be a URL of Apprise, such as slack://… or mailto://…")
+        secrets = tuple(sorted({*used, *addresses}, key=len, reverse=True))
+        return msgspec.structs.replace(found, secrets=secrets)
 
     @property
     def allowed_signers(self) -> Path | None:
@@ -188,7 +215,7 @@ class Configuration:
     @property
     def _approvals(self) -> Approvals:
         where = f"{self.path}: [approvals]"
-        resolved, _ = _resolve(self._document.get("approvals", {}), self._variables, where=where, hint="set it")
+        resolved, _ = resolve(self._document.get("approvals", {}), self._variables, where=where, hint="set it")
         return _convert(resolved, Approvals, where=where)
 
     def environment(self, name: str) -> Environment:
@@ -211,7 +238,7 @@ class Configuration:
         if not isinstance(raw, dict):
             raise ConfigurationError(f"{where} must be a table, not {type(raw).__name__}")
         variables, hint = self._variables_for(raw, where)
-        resolved, secrets = _resolve(raw, variables, where=where, hint=hint)
+        resolved, secrets = resolve(raw, variables, where=where, hint=hint)
         reserved = sorted({"name", "root", "secrets"} & resolved.keys())
         if reserved:
             raise ConfigurationError(f"{where}: key {reserved[0]!r} is not one you can set")
@@ -234,7 +261,7 @@ class Configuration:
             raise ConfigurationError(f"{where}: variables_file must be a path, not {named!r}")
         if not named:
             return self._variables, "export it before you start, or set it in the shell's profile"
-        (resolved, _) = _resolve({"variables_file": named}, self._variables, where=where, hint="export it")
+        (resolved, _) = resolve({"variables_file": named}, self._variables, where=where, hint="export it")
         path = self.root / resolved["variables_file"]
         try:
             text = path.read_text(encoding="utf-8")
@@ -243,7 +270,7 @@ class Configuration:
             return self._variables, missing + ("start it: make sandbox" if "sandbox" in named else "create it")
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigurationError(f"{where}: variables_file {path} cannot be read: {error}") from error
-        return {**_parse_variables(text), **self._variables}, f"set it in {path}"
+        return {**parse_variables(text), **self._variables}, f"set it in {path}"
 
 
 def load(path: Path | None = None, variables: Mapping[str, str] | None = None) -> Configuration:
@@ -301,56 +328,6 @@ def _check_top_level(document: Mapping[str, Any], path: Path) -> None:
     for role, address in document.get("contacts", {}).items():
         if not isinstance(address, str):
             raise ConfigurationError(f"{path}: [contacts] {role} must be a string, not {address!r}")
-
-
-def _parse_variables(text: str) -> dict[str, str]:
-    """``NAME=value`` lines; blank lines and ``#`` comments are skipped, one pair of quotes is removed."""
-    pairs = {}
-    for line in text.splitlines():
-        name, separator, value = line.strip().removeprefix("export ").partition("=")
-        if separator and not name.startswith("#"):
-            value = value.strip()
-            quoted = len(value) >= 2 and value[0] == value[-1] and value[0] in "'\""
-            pairs[name.strip()] = value[1:-1] if quoted else value
-    return pairs
-
-
-def _resolve(
-    raw: Mapping[str, Any], variables: Mapping[str, str], *, where: str, hint: str
-) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Replace ``${NAME}`` in every string; return the values and what was put in, longest first."""
-    used: set[str] = set()
-
-    def substitute(value: Any, key: str) -> Any:
-        if isinstance(value, list):
-            return [substitute(item, key) for item in value]
-        if not isinstance(value, str):
-            return value
-
-        def one(match: re.Match[str]) -> str:
-            found = variables.get(match["name"], match["default"])
-            if found is None:
-                raise ConfigurationError(
-                    f"{where}: {key} needs the variable {match['name']}, which is not set", hint=hint
-                )
-            if _is_secret(match, found):
-                used.add(found)
-            return found
-
-        return _VARIABLE.sub(one, value)
-
-    resolved = {key: substitute(value, key) for key, value in raw.items()}
-    return resolved, tuple(sorted(used, key=len, reverse=True))
-
-
-def _is_secret(match: re.Match[str], found: str) -> bool:
-    """Must the value of a variable never be shown: by its name, by its place before the ``@`` of a URL, by its look?"""
-    if not found:
-        return False
-    named = _CREDENTIAL.search(match["name"]) and not _PLACE.search(match["name"])
-    before, after = match.string[: match.start()], match.string[match.end() :]
-    placed = "://" in before and re.match(r"[^/?#]*@", after)
-    return bool(named or placed or not _HARMLESS.fullmatch(found))
 
 
 def _convert(raw: Mapping[str, Any], kind: type[_T], *, where: str) -> _T:

@@ -32,10 +32,10 @@ class RolloutPolicy:
             half of the requests, 4 points at each stage held 3 % of the simulated healthy campaigns for good.
         error_ratio_tolerance: errors up to so many times those of the control cohort do not matter.
         tail_ratio_tolerance: likewise the part of requests beyond the control cohort's p95.
-        hit_drop_points: hit rate below the baseline's hour by less than this does not matter, in points. The hit rate
-            has no control cohort: one day is not like another (by about a point), and two caches beside each other
-            each hit less (by about a point at 50 %). In ``benchmarks/rollout_bench.py`` 3 points rolled back 20 % of
-            the campaigns without an effect, 5 points almost none, and a drop of 10 points is found at 50 %.
+        hit_drop_points: hit rate below the baseline's hour by less than this does not matter, in points; between 0 and
+            100 % up to 2 more (two caches beside each other hit less). The hit rate has no control cohort, and one day
+            differs from another by about a point: in ``benchmarks/rollout_bench.py`` 3 points rolled back a fifth of
+            the campaigns without an effect, 5 points one in a hundred, and a drop of 10 is found at 75 %.
         plateau_points: a cold cohort has warmed once the hit rate rises by less than this from look to look.
         plateau_looks: it is waited for that at most so many looks.
         far_beyond_ratio: a critical threshold passed by this share of its way from warning to critical rolls back at

@@ -72,9 +72,20 @@ def at_sandbox(workplace: Workplace, healthy_sandbox) -> Workplace:
     return beside(healthy_sandbox, workplace)
 
 
+@pytest.fixture
+def by_sandbox(workplace: Workplace, sandbox) -> Workplace:
+    """The workplace beside the session's sandbox, however the site does."""
+    return pointed_at(sandbox, workplace)
+
+
+def pointed_at(sandbox, workplace: Workplace) -> Workplace:
+    """The workplace, pointed at a sandbox, however the site does."""
+    return Workplace(workplace.folder, {**workplace.variables, "SANDBOX_HOME": str(sandbox.home.path)})
+
+
 def beside(healthy_sandbox, workplace: Workplace) -> Workplace:
     """The workplace, pointed at a sandbox that triage has found healthy."""
-    place = Workplace(workplace.folder, {**workplace.variables, "SANDBOX_HOME": str(healthy_sandbox.home.path)})
+    place = pointed_at(healthy_sandbox, workplace)
     deadline = time.monotonic() + PATIENCE_SECONDS
     while (done := place.run("triage", "--environment", "sandbox")).returncode and time.monotonic() < deadline:
         time.sleep(2)

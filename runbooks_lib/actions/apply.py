@@ -162,7 +162,7 @@ def _write(call: Call, warrant: _Warrant) -> Outcome:
                 "reason": redact(call.reason, desk.environment.secrets),
                 "fencing": warrant.keeper.fencing,
                 "account": desk.account,
-                **({} if desk.mandate is None else {"campaign": desk.mandate.campaign_id}),
+                **({"campaign": desk.mandate.campaign_id} if desk.mandate and warrant.proposal is None else {}),
             },
             approval=warrant.approval,
             proposal=warrant.proposal,

@@ -19,6 +19,7 @@ _COMMANDS = {
     "list": "",
     "locks": "",
     "log": "",
+    "rollout": rf" [a-z]+(?: (?!-){_QUOTED})?",
     "run": rf" {_NAME}",
     "show": rf" {_NAME}",
     "triage": "",

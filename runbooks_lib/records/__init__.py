@@ -7,6 +7,8 @@
 ``approvals``  who approved them
 ``approval``   one of them: what it says, and what its signature is over
 ``intentions`` changes: begun, ended, in doubt, checked
+``checklists`` deployment checklists: what was measured, signed and waived
+``baselines``  a day before a release, to hold it against
 ``signatures`` sign and verify text with SSH keys
 ``people``     are two names the same person's?
 ``run_record`` one run: its folder, its events, its ``record.json``

@@ -132,7 +132,12 @@ def applied_rollback(ledger: Ledger, campaign: Campaign) -> Step | None:
         RecordError: the ledger could not be read.
     """
     found = [
-        step for step in steps_of(ledger, campaign) if step.action in ROLLBACKS and step.state is StepState.APPLIED
+        step
+        for step in steps_of(ledger, campaign)
+        if step.action in ROLLBACKS
+        and step.state is StepState.APPLIED
+        # The guide's rollback has no feature of its own.
+        and step.parameters.get("feature", campaign.feature) == campaign.feature
     ]
     return found[-1] if found else None
 

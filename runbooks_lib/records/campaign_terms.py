@@ -17,6 +17,8 @@ from runbooks_lib.rollout_policy import STAGES, RolloutPolicy
 GUIDE_FEATURES = ("ENHANCED_CACHE", "CACHE_WARMING", "RATE_LIMITING")
 ROLLBACKS = ("auto", "guide", "feature")
 _STAGES_MAX = 50
+#: Of a stage that goes well: one every five minutes of a day, and a few.
+LOOKS_MAX = 300
 _DURATION_HINT = "write it such as 90s, 15m, 2h or 7d"
 
 #: Field of ``RolloutPolicy`` → its lowest and highest value; whole where its default is.
@@ -62,6 +64,11 @@ def terms_of(intent: Mapping[str, Any]) -> dict[str, Any]:
         raise UsageError(
             f"look {units.duration(look)} is longer than soak {units.duration(soak)}",
             hint="a stage soaks for one look at least",
+        )
+    if soak > LOOKS_MAX * look:
+        raise UsageError(
+            f"soak {units.duration(soak)} has more than {LOOKS_MAX} looks of {units.duration(look)}",
+            hint="each look is kept and read again at every later one: make look longer",
         )
     usual = defaults()
     return {

@@ -15,11 +15,12 @@ the caller read it before.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from runbooks_lib.errors import RefusedError, UsageError
-from runbooks_lib.facts.rollout import Baseline
+from runbooks_lib.facts.rollout import Baseline, RolloutWindow
 from runbooks_lib.policy import Policy
 from runbooks_lib.records import campaign as words
 from runbooks_lib.records import campaign_fold as fold
@@ -53,7 +54,7 @@ from runbooks_lib.records.campaign_steps import (
 )
 from runbooks_lib.records.campaign_terms import LIMITS
 from runbooks_lib.records.ledger import Ledger, Writing
-from runbooks_lib.redaction import one_line, redact_value
+from runbooks_lib.redaction import one_line, redact, redact_value
 from runbooks_lib.rollout_policy import RolloutPolicy
 
 __all__ = [
@@ -81,7 +82,7 @@ class Campaigns:
 
     Args:
         ledger: of events.
-        secrets: values to remove from reasons and decisions; longest first.
+        secrets: values to remove from reasons, decisions, notes and queries; longest first.
     """
 
     def __init__(self, ledger: Ledger, secrets: Sequence[str] = ()) -> None:
@@ -125,7 +126,7 @@ class Campaigns:
                 "parameters": step.parameters,
                 "full_digest": step.full_digest,
                 "approver": step.approval.get("approver", ""),
-                "baseline": fold.as_data(baseline),
+                "baseline": fold.as_data(baseline and replace(baseline, notes=self._told(baseline.notes))),
                 "whitelist_count": whitelist_count,
                 "stage_started_at": step.at,
             }
@@ -184,7 +185,7 @@ class Campaigns:
             "look": look.look,
             "percentage": look.percentage,
             "at": look.at,
-            "window": window_data(look.window),
+            "window": window_data(self._redacted(look.window)),
             "decision": redact_value(dict(look.decision), self._secrets),
         }
         with self._ledger.writing() as writing:
@@ -298,6 +299,14 @@ class Campaigns:
             raise UsageError(f"a campaign ends {', '.join(words.ENDS)}, not {one_line(end, longest=60)!r}")
         states = (CampaignState.RUNNING, CampaignState.PAUSED)
         return self._said(campaign, words.ENDED, states, {"end": end, "reason": reason}, run_id, operator)
+
+    def _redacted(self, window: RolloutWindow) -> RolloutWindow:
+        """Its texts come from a server and out of the configuration; its numbers stay."""
+        queries = {name: redact(text, self._secrets) for name, text in window.queries.items()}
+        return replace(window, notes=self._told(window.notes), queries=queries)
+
+    def _told(self, notes: Sequence[str]) -> tuple[str, ...]:
+        return tuple(redact(note, self._secrets) for note in notes)
 
     def _said(  # noqa: PLR0913, PLR0917 - one shape for the four of them
         self,

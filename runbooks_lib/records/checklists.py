@@ -12,12 +12,13 @@ Whatever is written here only adds events; a checklist is what they add up to, w
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from runbooks_lib.checklist import DEPLOY, ITEMS, Checklist, Entry, How, Item, ItemStatus, item_of, release_named
+from runbooks_lib.checklist import DEPLOY, ITEMS, Checklist, Entry, How, Item, ItemStatus, Phase, item_of, release_named
 from runbooks_lib.errors import RefusedError, UsageError
 from runbooks_lib.records.campaigns import Campaigns
 from runbooks_lib.records.checklist_rollout import rollout_entries
@@ -72,7 +73,9 @@ class Checklists:
         others = [entry.at for name, entry in found if name != release and entry.item == DEPLOY and entry.at > since]
         campaigns = Campaigns(self._ledger).all(self._environment)
         rollout = rollout_entries(campaigns, since=since, until=min(others, default=None))
-        return Checklist(self._environment, release, (*own.entries, *rollout))
+        # By time: a waiver of a rollout that failed comes after its end.
+        merged = sorted((*own.entries, *rollout), key=lambda entry: entry.at) if rollout else own.entries
+        return Checklist(self._environment, release, tuple(merged))
 
     def releases(self) -> tuple[str, ...]:
         """The releases that have a checklist here, the one that was worked on last at the end.
@@ -181,7 +184,8 @@ def _name(by: str) -> str:
 
 
 def _only_measured(item: Item, environment: str, release: str) -> RefusedError:
-    run = f"runbooks run {item.notebook} --environment {environment} -p release={release}"
+    words = ["runbooks", "run", item.notebook, "--environment", environment]
+    run = shlex.join([*words, *(["-p", f"release={release}"] if item.phase is not Phase.ROLLOUT else [])])
     return RefusedError(
         f"{item.id} is measured, by the notebook {item.notebook}; nobody signs it off",
         hint=f"{run}. To go on without it, and answer for that: add --waive 'why'",

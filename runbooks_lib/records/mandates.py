@@ -30,6 +30,8 @@ from runbooks_lib.redaction import one_line
 
 #: An approval holds by the ledger's clock; an event tells the time of the machine that wrote it.
 _SKEW = timedelta(seconds=SKEW_SECONDS)
+#: Part of a target: where the site's own code says that it keeps what is not in the cache.
+_DATABASES = "site.databases"
 _BY_ID = f"SELECT {COLUMNS} FROM runbook_events WHERE event_id = ?"  # noqa: S608 - constants
 
 
@@ -89,8 +91,8 @@ class Mandate:
         if campaign is None:
             raise RefusedError(f"there is no campaign {one_line(self.campaign_id, longest=60)!r}")
         start = _require_start(reader, campaign)
-        _require_same_place(plan, campaign, start)
         upward = _is_up(plan, campaign)
+        _require_same_place(plan, campaign, start, upward=upward)
         if plan.protected:
             _require_approval(reader, start, allowed_signers if upward else None)
         _require_state(campaign, plan, upward=upward)
@@ -118,15 +120,26 @@ def _require_start(reader: Ledger | Writing, campaign: Campaign) -> Step:
     return start
 
 
-def _require_same_place(plan: Planned, campaign: Campaign, start: Step) -> None:
+def _require_same_place(plan: Planned, campaign: Campaign, start: Step, *, upward: bool) -> None:
+    """Where it was started; for the way down, the same flag is enough.
+
+    A release in the middle of a soak that adds a cache, another folder, a Redis that failed over: none of them may keep
+    a feature on that does harm.
+    """
     if plan.environment != campaign.environment:
         raise _no_mandate(campaign, f"it is for {campaign.environment}, not for {plan.environment}")
     target = start.plan.get("target")
     then: Mapping[str, Any] = target if isinstance(target, Mapping) else {}
-    moved = sorted(part for part in {*then, *plan.target} if then.get(part) != plan.target.get(part))
+    parts = {*then, *plan.target} if upward else _parts_of_flag(then, plan.target)
+    moved = sorted(part for part in parts if then.get(part) != plan.target.get(part))
     if moved or not then:
         what = f"{', '.join(moved)} leads elsewhere than when it was started" if then else "its start names no place"
         raise _no_mandate(campaign, what)
+
+
+def _parts_of_flag(then: Mapping[str, Any], now: Mapping[str, str]) -> frozenset[str]:
+    """What makes it the same flag: the code that is called and its databases; its Redis where a side tells of none."""
+    return frozenset({"manage", _DATABASES if _DATABASES in then and _DATABASES in now else "redis_url"})
 
 
 def _require_approval(reader: Ledger | Writing, start: Step, allowed_signers: Path | None) -> None:

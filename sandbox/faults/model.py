@@ -24,6 +24,7 @@ class Fault:
         inject: brings it about; gets every parameter.
         heal: takes it away, also where it was injected by half.
         defaults: parameters with their default values; a given value must have the same type.
+        limits: lowest and highest value of a parameter, both allowed; without limits any value is.
     """
 
     name: str
@@ -32,12 +33,13 @@ class Fault:
     inject: Callable[[Stack, Parameters], None]
     heal: Callable[[Stack], None]
     defaults: Parameters = field(default_factory=dict)
+    limits: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     def parameters(self, given: Mapping[str, Any]) -> dict[str, Value]:
         """Return the defaults with given values in their place; text is converted to the default's type.
 
         Raises:
-            UsageError: an unknown name, or a value of the wrong type.
+            UsageError: an unknown name, a value of the wrong type, or one outside its limits.
         """
         unknown = sorted(set(given) - set(self.defaults))
         if unknown:
@@ -48,6 +50,10 @@ class Fault:
     def _converted(self, name: str, value: Any) -> Value:
         kind = type(self.defaults[name])
         try:
-            return kind(value)
+            converted = kind(value)
         except (TypeError, ValueError) as error:
             raise UsageError(f"{self.name}: {name}={value!r} is not of type {kind.__name__}.") from error
+        low, high = self.limits.get(name, (None, None))
+        if low is not None and high is not None and not low <= float(converted) <= high:
+            raise UsageError(f"{self.name}: {name}={value!r} is not between {low:g} and {high:g}.")
+        return converted

@@ -36,6 +36,42 @@ def _heal_redis_down(stack: Stack) -> None:
     stack.start_part("redis")
 
 
+def _inject_prometheus_down(stack: Stack, parameters: Parameters) -> None:
+    del parameters
+    stack.stop_part("prometheus")
+
+
+def _heal_prometheus_down(stack: Stack) -> None:
+    stack.start_part("prometheus")
+
+
+def _inject_enhanced_errors(stack: Stack, parameters: Parameters) -> None:
+    stack.add_site_fault("enhanced_errors", parameters)
+
+
+def _heal_enhanced_errors(stack: Stack) -> None:
+    stack.remove_site_fault("enhanced_errors")
+
+
+def _inject_enhanced_slow(stack: Stack, parameters: Parameters) -> None:
+    stack.add_site_fault("enhanced_slow", parameters)
+
+
+def _heal_enhanced_slow(stack: Stack) -> None:
+    stack.remove_site_fault("enhanced_slow")
+
+
+def _inject_enhanced_misses(stack: Stack, parameters: Parameters) -> None:
+    stack.add_site_fault("enhanced_misses", parameters)
+
+
+def _heal_enhanced_misses(stack: Stack) -> None:
+    stack.remove_site_fault("enhanced_misses")
+
+
+#: A share of something; more than all of it is a slip.
+_SHARE = (0.0, 1.0)
+
 ALL = (
     Fault(
         name="penetration_attack",
@@ -66,6 +102,41 @@ ALL = (
         symptom="health check 503, X-Cache: BYPASS, no more cache lookups, within 5 s",
         inject=_inject_redis_down,
         heal=_heal_redis_down,
+    ),
+    Fault(
+        name="prometheus_down",
+        description="Prometheus is stopped and stays down; its data are kept.",
+        symptom="no metric can be read, within 5 s; after healing, the time between is a gap in every series",
+        inject=_inject_prometheus_down,
+        heal=_heal_prometheus_down,
+    ),
+    Fault(
+        name="enhanced_errors",
+        description="The enhanced cache breaks: callers who have it are answered 500 now and then.",
+        symptom="cohort enhanced: 5 % of the requests end in 500; cohort legacy: none, within 15 s",
+        inject=_inject_enhanced_errors,
+        heal=_heal_enhanced_errors,
+        defaults={"error_ratio": 0.05},
+        limits={"error_ratio": _SHARE},
+    ),
+    Fault(
+        name="enhanced_slow",
+        description="The enhanced cache is slow: some requests of callers who have it take longer.",
+        symptom="cohort enhanced: p95 over 0.5 s; cohort legacy: as before, within 15 s",
+        inject=_inject_enhanced_slow,
+        heal=_heal_enhanced_slow,
+        # The eight threads of the site serve both cohorts: a longer delay of more requests slows everybody down.
+        defaults={"seconds": 0.5, "share": 0.1},
+        limits={"seconds": (0.0, 10.0), "share": _SHARE},
+    ),
+    Fault(
+        name="enhanced_misses",
+        description="The enhanced cache overlooks what it has stored, and loads it again.",
+        symptom="hit rate falls by 30 % of what the enhanced cohort asks for; penetration stays, within 15 s",
+        inject=_inject_enhanced_misses,
+        heal=_heal_enhanced_misses,
+        defaults={"share": 0.3},
+        limits={"share": _SHARE},
     ),
 )
 

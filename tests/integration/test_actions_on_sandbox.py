@@ -79,6 +79,7 @@ def test_stuck_lock_is_found_removed_and_warming_runs_again(sandbox, done):
     assert warmed.result is Result.APPLIED, warmed.detail
 
 
+@pytest.mark.breaks_site
 def test_fall_back_while_redis_is_stopped_and_no_way_back_before_it_is_there_again(sandbox, done):
     """Severity 1: the flags are changed without Redis; giving features back waits until the cache is not down."""
     sandbox.inject("redis_down")

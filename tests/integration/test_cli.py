@@ -7,6 +7,7 @@ import subprocess
 import time
 
 import pytest
+from sandbox_fixtures import eventually, vitals_now
 from workplace_fixtures import RUNBOOKS
 
 
@@ -32,16 +33,18 @@ def test_cli_triage_json_is_the_same_verdict_for_machines(at_sandbox):
     assert findings["cache.penetration"]["unit"] == "ratio"
 
 
+@pytest.mark.breaks_site
 def test_cli_triage_during_a_penetration_attack_says_how_much_reaches_the_database(at_sandbox, healthy_sandbox):
     """FAIL, with both rates in the likely cause."""
     healthy_sandbox.inject("penetration_attack")
-    time.sleep(20)
+    eventually(lambda: (vitals_now(healthy_sandbox, window_seconds=15).penetration_ratio or 0) > 0.25, seconds=30)
     done = at_sandbox.run("triage", "--environment", "sandbox")
     assert done.returncode == 20, done.stdout
     assert re.search(r"FAIL +penetration +[2-9]\d\.\d % +warning > 10 %, critical > 20 %", done.stdout), done.stdout
     assert "clients ask for resources that do not exist" in done.stdout
 
 
+@pytest.mark.breaks_site
 def test_cli_triage_with_redis_down_is_severity_one_once_it_has_lasted(at_sandbox, healthy_sandbox):
     """Over 5 s here (5 min at time scale 60): the site itself confirms it."""
     healthy_sandbox.inject("redis_down")
@@ -179,24 +182,25 @@ def test_cli_as_a_module_is_the_same_command(workplace):
     assert "triage" in done.stdout
 
 
+@pytest.mark.any_health
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_cli_run_that_is_interrupted_leaves_a_report_that_says_so(at_sandbox, number):
+def test_cli_run_that_is_interrupted_leaves_a_report_that_says_so(by_sandbox, number):
     """Red at the top; the exit code is UNKNOWN's; the record verifies."""
     process = subprocess.Popen(
         [RUNBOOKS, "run", "triage", "--environment", "sandbox"],
-        cwd=at_sandbox.folder,
-        env=at_sandbox.variables,
+        cwd=by_sandbox.folder,
+        env=by_sandbox.variables,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
     deadline = time.monotonic() + 20
-    while not list(at_sandbox.folder.glob("runs/*/*/notebook.ipynb")) and time.monotonic() < deadline:
+    while not list(by_sandbox.folder.glob("runs/*/*/notebook.ipynb")) and time.monotonic() < deadline:
         time.sleep(0.02)
     process.send_signal(number)
     out, err = process.communicate(timeout=30)
     assert process.returncode == 30, out + err
     assert "did not come to its end (interrupted)" in out
-    page = (at_sandbox.run_folder() / "report.html").read_text(encoding="utf-8")
+    page = (by_sandbox.run_folder() / "report.html").read_text(encoding="utf-8")
     assert "INTERRUPTED before its end" in page
-    assert at_sandbox.run("verify").returncode == 0
+    assert by_sandbox.run("verify").returncode == 0

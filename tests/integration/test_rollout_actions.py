@@ -176,7 +176,7 @@ def test_mandate_under_another_name_or_at_another_place_writes_nothing(site, at,
         (UP, {"name": "other"}, "it is for test, not for other"),
         (DisableFeature(feature=FEATURE), {"name": "other"}, "it is for test, not for other"),
         (UP, {"root": Path("/")}, "root leads elsewhere than when it was started"),
-        (RollBackFeatures(), {"key_version": 7}, "key_version leads elsewhere than when it was started"),
+        (UP, {"key_version": 7}, "key_version leads elsewhere than when it was started"),
     ]:
         outcome = carried_out(action, at(campaign, **change))
         assert outcome.result is Result.REFUSED, explained(outcome)
@@ -251,6 +251,14 @@ def test_move_of_a_flag_changed_in_the_middle_is_refused_by_the_site(site, at, c
     assert outcome.result is Result.REFUSED, explained(outcome)
     assert "changed since it was planned" in outcome.detail
     assert open_move(ledger, campaign) is unrecorded_move(ledger, campaign) is None
+
+
+def test_change_that_a_person_confirmed_is_not_the_campaigns(at, campaign, ledger):
+    """At the campaign's desk, with a digest of its own: the campaign did not do it, and is not ended by it."""
+    action, desk = DisableFeature(feature="PENETRATION_PROTECTION"), at(campaign, protected=False)
+    outcome = apply(action, desk, confirm=apply(action, desk).plan.digest, reason="a test")
+    assert outcome.result is Result.APPLIED, explained(outcome)
+    assert steps_of(ledger, campaign) == ()
 
 
 def test_second_start_is_refused_while_a_campaign_is_current(site, at, campaign, ledger):

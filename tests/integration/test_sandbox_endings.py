@@ -72,6 +72,7 @@ def up_in_a_process(home: Path) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.any_health
 def test_two_sandboxes_beside_each_other_and_a_killed_part(sandbox, second):
     """The second has other ports; when its site is killed it ends whole, says why, and the first lives on."""
     second.up()
@@ -131,6 +132,7 @@ def test_up_with_a_site_that_does_not_start_gives_one_message_and_leaves_nothing
     assert second.status().phase == "failed"
 
 
+@pytest.mark.any_health
 def test_port_taken_by_a_running_sandbox_is_refused_before_anything_starts(sandbox, tmp_path):
     """A fixed port of the session's sandbox: one message, no folder."""
     port = sandbox.stack().ports["web"]

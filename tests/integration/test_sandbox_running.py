@@ -126,6 +126,7 @@ def test_load_rate_changes_the_running_traffic(healthy_sandbox):
     eventually(lambda: (query(prometheus, rate) or 0) > 1.5 * before, seconds=20)
 
 
+@pytest.mark.breaks_site
 def test_fault_penetration_attack_shows_and_heals(healthy_sandbox):
     """Penetration over 20 % while the hit rate stays high; back under 3 % afterwards."""
     healthy_sandbox.inject("penetration_attack")
@@ -139,6 +140,7 @@ def test_fault_penetration_attack_shows_and_heals(healthy_sandbox):
     eventually(lambda: vitals_now(healthy_sandbox).penetration_ratio < 0.03, seconds=30)
 
 
+@pytest.mark.breaks_site
 def test_fault_uncached_endpoint_shows_and_heals(healthy_sandbox):
     """The hit rate falls under 60 %, carried by one endpoint that only misses; it recovers."""
     misses = 'cache_requests_total{endpoint="course-recommendations",status="miss"}'
@@ -153,6 +155,7 @@ def test_fault_uncached_endpoint_shows_and_heals(healthy_sandbox):
     assert healthy_sandbox.active_faults() == {}
 
 
+@pytest.mark.breaks_site
 def test_fault_redis_down_shows_and_heals(healthy_sandbox):
     """Down by intention: the site bypasses the cache, the sandbox lives on, Redis comes back on the same port."""
     port = healthy_sandbox.stack().ports["redis"]

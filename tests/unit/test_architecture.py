@@ -16,6 +16,7 @@ LAYERS = {
         (
             "__init__",
             "model",
+            "checklist",
             "facts",
             "errors",
             "config",
@@ -26,6 +27,7 @@ LAYERS = {
             "redis_urls",
             "target",
             "startup",
+            "variables",
         ),
         0,
     ),

@@ -88,6 +88,32 @@ def test_campaign_opened_from_an_applied_start_holds_its_terms(ledger, campaigns
     assert (policy.alpha, policy.min_requests, policy.thresholds) == (0.01, 42, policy_for(60))
 
 
+def test_campaign_keeps_no_secret_of_what_a_server_said(ledger):
+    """A warning of Prometheus, a query with the tenant's token: masked; times and numbers stay, whatever a secret is."""
+    campaigns = Campaigns(ledger, ("s3cret-token", "2026"))
+    start = started(ledger)
+    day = dataclasses.replace(baseline(), notes=("no tenant s3cret-token",))
+    campaign = campaigns.open(start, baseline=day, whitelist_count=3, **WHO)
+    window = window_after(campaign, notes=("s3cret-token is slow",), queries={"hit rate": 'x{t="s3cret-token"}'})
+    kept = campaigns.looked(campaign, look_after(campaign, window=window)).looks[0].window
+
+    assert (kept.notes, kept.queries) == (("*** is slow",), {"hit rate": 'x{t="***"}'})
+    assert dataclasses.replace(kept, notes=window.notes, queries=window.queries) == window
+    assert campaign.baseline == dataclasses.replace(day, notes=("no tenant ***",))
+    assert "s3cret" not in "".join(canonical_json(event.payload) for event in ledger.events())
+
+
+def test_rollback_of_another_feature_does_not_end_the_campaign(ledger):
+    """Somebody switched another feature off under the campaign's name: its own is still on."""
+    campaign = opened(ledger)
+    other = begun(ledger, plan_of(DisableFeature(feature="PAGE_CACHE")), campaign=campaign.id)
+    ended(ledger, other)
+    assert applied_rollback(ledger, campaign) is None
+    own = begun(ledger, plan_of(DisableFeature(feature=FEATURE)), campaign=campaign.id)
+    ended(ledger, own)
+    assert applied_rollback(ledger, campaign).action_id == own
+
+
 def test_campaign_opened_twice_is_one(ledger, campaigns):
     """The process was killed after it had opened it: the next one gets the same."""
     action_id = started(ledger)
@@ -572,6 +598,7 @@ def test_campaign_events_are_said_in_words(ledger, campaigns):
         ({"soak": "99999999d"}, "is not a duration"),
         ({"look": "auto"}, "look 'auto' is not a duration"),
         ({"soak": "30m", "look": "1h"}, "look 1 h is longer than soak 30 min"),
+        ({"soak": "24h", "look": "1m"}, "soak 24 h has more than 300 looks of 60 s"),
         ({"rollback": "maybe"}, "rollback 'maybe' is not one of auto, guide, feature"),
         ({"rollback": "guide", "feature": "PAGE_CACHE"}, "would leave 'PAGE_CACHE' on"),
         ({"alpha": 0}, "alpha '0' is not a number in"),

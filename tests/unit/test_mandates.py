@@ -163,13 +163,40 @@ def test_mandate_holds_for_the_place_that_was_approved_only(ask):
         ({"environment": "staging"}, "it is for production, not for staging"),
         ({"target": {**TARGET, "manage": "c" * 64}}, "manage leads elsewhere than when it was started"),
         ({"target": {"redis_url": TARGET["redis_url"]}}, "manage leads elsewhere"),
-        ({"target": {**TARGET, "site.settings": "d" * 64}}, "site.settings leads elsewhere"),
         ({"target": {}}, "manage, redis_url leads elsewhere"),
+        ({"target": {**TARGET, "redis_url": "c" * 64}}, "redis_url leads elsewhere"),
     ]:
         for action in (UP, OFF):
             with pytest.raises(RefusedError) as caught:
                 ask(action, **place)
             assert words in caught.value.message
+
+
+SITE = {**TARGET, "root": "1" * 64, "site.settings": "2" * 64, "site.caches": "3" * 64, "site.databases": "4" * 64}
+
+
+@pytest.mark.parametrize("part", ["root", "redis_url", "site_url", "key_prefix", "site.caches", "site.settings"])
+def test_mandate_down_holds_after_a_release_that_left_the_flag_where_it_is(ledger, part):
+    """A new cache, a Redis that failed over, another folder: nothing goes up any more, and down it goes all the same."""
+    start = begun(ledger, plan_of(StartRollout(feature=FEATURE), target=SITE))
+    ended(ledger, start)
+    campaign = looked(ledger, opened(ledger, start), "promote")
+    now = {**SITE, part: "c" * 64}
+    assert Mandate(campaign.id).require(plan_of(OFF, target=now), ledger) == campaign
+    assert Mandate(campaign.id).require(plan_of(RollBackFeatures(), target=now), ledger) == campaign
+    with pytest.raises(RefusedError, match=f"{part} leads elsewhere than when it was started"):
+        Mandate(campaign.id).require(plan_of(UP, target=now), ledger)
+
+
+@pytest.mark.parametrize("part", ["manage", "site.databases"])
+def test_mandate_down_is_refused_where_the_flag_is_another_ones(ledger, part):
+    """Another site's code or database: its flag is not the campaign's, and the campaign's would stay on unseen."""
+    start = begun(ledger, plan_of(StartRollout(feature=FEATURE), target=SITE))
+    ended(ledger, start)
+    campaign = opened(ledger, start)
+    for action in (OFF, RollBackFeatures()):
+        with pytest.raises(RefusedError, match=f"{part} leads elsewhere than when it was started"):
+            Mandate(campaign.id).require(plan_of(action, target={**SITE, part: "c" * 64}), ledger)
 
 
 def test_mandate_names_no_campaign_that_is_not_there(ask):

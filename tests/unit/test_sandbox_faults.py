@@ -31,7 +31,9 @@ def test_registry_every_fault_says_what_it_is_and_what_to_expect():
 
 def test_registry_unknown_name_lists_the_known_ones():
     """The message helps, and the exit code is that of a wrong request."""
-    with pytest.raises(UsageError, match="penetration_attack, redis_down, uncached_endpoint") as caught:
+    with pytest.raises(
+        UsageError, match="penetration_attack, prometheus_down, redis_down, uncached_endpoint"
+    ) as caught:
         fault_named("meteor")
     assert caught.value.exit_code == 2
 
@@ -54,6 +56,40 @@ def test_parameters_unknown_or_of_the_wrong_type_are_refused(given):
     """Nothing is injected with a value that nobody meant."""
     with pytest.raises(UsageError, match="rate_per_second"):
         fault_named("penetration_attack").parameters(given)
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        ("enhanced_errors", {"error_ratio": 1.5}),
+        ("enhanced_errors", {"error_ratio": "nan"}),
+        ("enhanced_slow", {"seconds": -1}),
+        ("enhanced_slow", {"seconds": "inf"}),
+        ("enhanced_misses", {"share": -0.1}),
+    ],
+)
+def test_parameters_outside_their_limits_are_refused(name, given):
+    """More than everybody, backwards in time, for ever and not a number are slips."""
+    with pytest.raises(UsageError, match="is not between 0 and"):
+        fault_named(name).parameters(given)
+
+
+@pytest.mark.parametrize("given", [{"share": 0.0, "seconds": 0}, {"share": "1", "seconds": "10"}])
+def test_parameters_at_their_limits_are_accepted(given):
+    """Both ends are allowed."""
+    assert fault_named("enhanced_slow").parameters(given) == {name: float(value) for name, value in given.items()}
+
+
+@pytest.mark.parametrize("name", ["enhanced_errors", "enhanced_slow", "enhanced_misses"])
+def test_enhanced_fault_switches_the_site_alone(stack, name):
+    """The traffic stays as it was, other faults of the site stay, and healing leaves nothing."""
+    stack.add_site_fault("uncached_endpoint", {})
+    fault = fault_named(name)
+    fault.inject(stack, fault.parameters({}))
+    assert read_json(stack.home.site_faults) == {"uncached_endpoint": {}, name: dict(fault.defaults)}
+    assert read_load(stack.home.traffic_control) == Load(40.0, 1.0)
+    fault.heal(stack)
+    assert read_json(stack.home.site_faults) == {"uncached_endpoint": {}}
 
 
 def test_penetration_attack_adds_a_stream_and_takes_it_away(stack):

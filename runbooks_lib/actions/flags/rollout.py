@@ -70,7 +70,7 @@ class StartRollout:
     min_window_requests: int = 50
     min_window_lookups: int = 100
     min_observed_ratio: float = 0.75
-    exposure_points: float = 4.0
+    exposure_points: float = 5.0
     error_ratio_tolerance: float = 1.25
     tail_ratio_tolerance: float = 1.25
     hit_drop_points: float = 5.0

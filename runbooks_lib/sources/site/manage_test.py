@@ -70,17 +70,7 @@ def run_site_tests(environment: Environment, labels: Sequence[str] = (), *, time
     Source:
         ``<manage> test [labels]``: exit code, unittest's summary, the last lines of standard error.
     """
-    if environment.protected:
-        raise RefusedError(
-            f"{environment.name} is protected, and the test runner makes databases where it runs: no tests were run",
-            hint="run them on staging, and take their result from there: -p tests_on=staging",
-        )
-    if not environment.manage:
-        raise NotStartedError(
-            f"manage is not configured for environment {environment.name!r}",
-            source="django",
-            hint="set manage in runbooks.toml: it is the prefix that runs the site's manage.py",
-        )
+    _require_possible(environment)
     at, began = units.now(), time.monotonic()
     finished = run_process(
         [*environment.manage, "test", *labels],
@@ -98,6 +88,20 @@ def run_site_tests(environment: Environment, labels: Sequence[str] = (), *, time
     query = " ".join(("manage.py test", *labels))
     source = Provenance("django", query, at, time.monotonic() - began)
     return _test_run(finished, labels, source, timeout_seconds, environment.secrets)
+
+
+def _require_possible(environment: Environment) -> None:
+    if environment.protected:
+        raise RefusedError(
+            f"{environment.name} is protected, and the test runner makes databases where it runs: no tests were run",
+            hint="run them on staging, and take their result from there: -p tests_on=staging",
+        )
+    if not environment.manage:
+        raise NotStartedError(
+            f"manage is not configured for environment {environment.name!r}",
+            source="django",
+            hint="set manage in runbooks.toml: it is the prefix that runs the site's manage.py",
+        )
 
 
 #: Nothing in the output ends it early: no program prints a NUL in the middle of this.

@@ -25,6 +25,12 @@ class Fault(StrEnum):
 
     # endpoint (URL name, default course-recommendations): looks the cache up, and never stores.
     UNCACHED_ENDPOINT = "uncached_endpoint"
+    # error_ratio (0..1): that share of the requests of callers with ENHANCED_CACHE is answered 500.
+    ENHANCED_ERRORS = "enhanced_errors"
+    # share (0..1) of their requests takes so many seconds longer.
+    ENHANCED_SLOW = "enhanced_slow"
+    # share (0..1) of their lookups overlooks what is stored, and loads it again.
+    ENHANCED_MISSES = "enhanced_misses"
 
 
 class FaultFile:

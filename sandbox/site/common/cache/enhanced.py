@@ -10,6 +10,7 @@ from common.cache.entries import NULL_VALUE, Entry
 from common.cache.errors import CacheUnavailable
 from common.cache.keys import CacheKey
 from common.cache.resources import Payload, Resource
+from common.enhanced_faults import overlooks
 from common.feature_flags import Feature
 from common.metrics.labels import LookupStatus
 from common.warming.refresh_requests import request_refresh
@@ -25,6 +26,8 @@ def answer_from_enhanced_cache(
         CacheUnavailable: Redis did not answer the read. A failing write is no error: the answer is there.
     """
     found = store.read(name=str(key), endpoint=resource.endpoint)
+    if overlooks():
+        found = None
     if isinstance(found, Entry):
         return _answer_found(key=key, entry=found)
     if found == NULL_VALUE and Feature.PENETRATION_PROTECTION in features:

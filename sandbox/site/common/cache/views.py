@@ -10,6 +10,7 @@ from common.cache.keys import CacheKey
 from common.cache.lookup import is_refused, look_up
 from common.cache.resources import Resource
 from common.callers import caller_of
+from common.enhanced_faults import suffer
 from common.throttling.views import ThrottledAPIView
 
 
@@ -17,6 +18,11 @@ class CachedAPIView(ThrottledAPIView):
     """A view names its resource, and answers with ``answer(request, key)``."""
 
     resource: ClassVar[Resource]
+
+    def initial(self, request: Request, *args: object, **kwargs: object) -> None:
+        """Authenticate and throttle; then the faults that hit only callers with the enhanced cache."""
+        super().initial(request, *args, **kwargs)
+        suffer(caller_of(request))
 
     def answer(self, request: Request, key: CacheKey) -> Response:
         """The answer under ``key``: 200 with the data, or 404, with the headers of the contract."""
