@@ -11,4 +11,4 @@ Layers, imports go down only (held by ``tests/unit/test_architecture.py``):
 Importing this package does no work and loads nothing heavy.
 """
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
