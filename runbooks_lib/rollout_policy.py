@@ -35,7 +35,7 @@ class RolloutPolicy:
         hit_drop_points: hit rate below the baseline's hour by less than this does not matter, in points; between 0 and
             100 % up to 2 more (two caches beside each other hit less). The hit rate has no control cohort, and one day
             differs from another by about a point: in ``benchmarks/rollout_bench.py`` 3 points rolled back a fifth of
-            the campaigns without an effect, 5 points one in a hundred, and a drop of 10 is found at 75 %.
+            the campaigns without an effect, 5 points none of 1,000, and a drop of 10 is found at 75 %.
         plateau_points: a cold cohort has warmed once the hit rate rises by less than this from look to look.
         plateau_looks: it is waited for that at most so many looks.
         far_beyond_ratio: a critical threshold passed by this share of its way from warning to critical rolls back at
