@@ -30,9 +30,14 @@ done
 if [ -n "${RUNBOOKS_LOG:-}" ]; then
     { printf '%s  exit %s\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$code"; cat "$output"; } >>"$RUNBOOKS_LOG"
 fi
+# A notebook that died or ran out of time is 30 as well; it judged nothing, so nothing ever calls a person.
+if [ "$code" -eq 30 ] && grep -Eq '^(ERROR \(exit 30\)|UNKNOWN .* did not come to its end \()' "$output"; then
+    cat "$output"
+    exit 30
+fi
 case $code in
 # Goes on, holds, or sees nothing (the rollout itself calls a person when that lasts): no alarm.
 0 | 10 | 30) [ -n "${RUNBOOKS_LOG:-}" ] || cat "$output"; exit 0 ;;
-# Rolled back (20), refused (40), something may have changed (50), a wrong command (2), killed: cron mails this.
+# Rolled back, or due and not done (20), refused (40), something may have changed (50), a wrong command (2), killed: cron mails this.
 *) cat "$output"; exit "$code" ;;
 esac

@@ -38,6 +38,7 @@ def apply_in_run(  # noqa: PLR0913 - keyword-only, each with a meaning of its ow
     on_progress: Callable[[Progress], None] | None = None,
     mandate: Mandate | None = None,
     leases: tuple[Lease, ...] = (),
+    refused_code: int = RefusedError.exit_code,
 ) -> Outcome:
     """Apply an action in a run, and keep what came of it in the run's record.
 
@@ -52,6 +53,8 @@ def apply_in_run(  # noqa: PLR0913 - keyword-only, each with a meaning of its ow
         on_progress: told how far a long write is; None to tell nobody.
         mandate: of the campaign that acts; None for a person.
         leases: locks that are held already and stay afterwards.
+        refused_code: exit code of a refusal. Usually it says that nothing changed, and that is well; where harm goes on
+            because of it, as when a rollback is due, it is 20.
 
     Raises:
         RecordError: the run's folder could not be written. The ledger holds what was done.
@@ -71,7 +74,8 @@ def apply_in_run(  # noqa: PLR0913 - keyword-only, each with a meaning of its ow
     )
     desk = desk if on_progress is None else replace(desk, on_progress=on_progress)
     outcome = apply(action, desk, confirm=confirm, reason=reason)
-    run.acted({**kept(outcome), "approved_by": _approver(run, outcome)})
+    code = refused_code if outcome.exit_code == RefusedError.exit_code else outcome.exit_code
+    run.acted({**kept(outcome), "exit_code": code, "approved_by": _approver(run, outcome)})
     return outcome
 
 

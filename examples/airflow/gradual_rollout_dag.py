@@ -8,7 +8,7 @@ exit code of `runbooks run`  task       meaning
 ===========================  =========  ==========================================================
 0                            success    promoted, soaking, or complete
 10, 30                       skipped    holds or is paused; sees nothing
-20, 40, 50, no verdict       failed     rolled back; refused; something may have changed; it died
+20, 40, 50, no verdict       failed     rolled back, or due and not done; refused; may have changed; died
 ===========================  =========  ==========================================================
 
 The kernel ``runbooks`` is a Jupyter kernel of this project's own virtual environment, so that Airflow's packages and

@@ -76,7 +76,9 @@ def status(arguments: argparse.Namespace) -> int:
             hint="all rollouts: runbooks rollout status",
         )
     shown = status_of(found, units.now())
-    console.say(_json(shown) if arguments.json else render_status(shown, colour=console.colour()))
+    console.say(
+        _json(shown) if arguments.json else render_status(shown, colour=console.colour(), width=console.width())
+    )
     return 0
 
 
@@ -140,7 +142,7 @@ def _finished(runbook: Runbook, came: RolloutRun, arguments: argparse.Namespace)
     record = runbook.run.record
     if arguments.json:
         console.say(_json({"verdict": record["verdict"], "actions": record["actions"], "came": came.came.value}))
-    line = f"Record  {console.record_line(runbook.run.folder, runbook.run.ledger_error)}"
+    line = f"\nRecord       {console.record_line(runbook.run.folder, runbook.run.ledger_error)}"
     console.say(line, sys.stderr if arguments.json else sys.stdout)
     return exit_code(verdict.exit_code, record["actions"])
 
@@ -168,8 +170,10 @@ def _list(found: Sequence[Campaign], *, as_json: bool) -> int:
         console.say(
             f"{one.heading}   {plain(one.word)}   begun {units.timestamp(one.began_at)} by {plain(one.operator)}"
         )
-    if not shown:
-        console.say("No rollout was ever begun.")
+    if shown:
+        console.say("One of them, with its gates: runbooks rollout status FEATURE --environment NAME")
+    else:
+        console.say("No rollout was ever begun. To plan one: runbooks run gradual_rollout --environment NAME")
     return 0
 
 

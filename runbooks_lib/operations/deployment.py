@@ -21,6 +21,7 @@ from runbooks_lib.judgement.deployment.standing import (
     phase_findings,
     phase_status,
     standing,
+    waive_command,
 )
 from runbooks_lib.judgement.next_steps import run_command
 from runbooks_lib.model import Finding, NextStep, Status, Verdict, worst
@@ -185,7 +186,7 @@ def _steps_to_take(
     """What each step asks for, a person's items, then this notebook again or the next one."""
     release, around = state.checklist.release, runbook.surroundings
     found = [
-        NextStep(f"{step.result.item}: {step.result.hint}")
+        NextStep(f"{step.result.item}: {step.result.hint}", _waiving(step.result, release, around.environment))
         for step in steps
         if step.result.hint and step.result.status is not ItemStatus.DONE and not _is_planned(step)
     ]
@@ -202,6 +203,11 @@ def _steps_to_take(
         found.append(NextStep(f"Go on with: {following.value}", command))
     whole = f"runbooks checklist {release} --environment {around.environment}"
     return (*found, NextStep("The whole checklist, with everything that is still open", whole))
+
+
+def _waiving(result: ItemResult, release: str, environment: str) -> str:
+    """The command for a hint that speaks of going on without the item; empty for every other one."""
+    return waive_command(result.item, release, environment) if "waive" in result.hint else ""
 
 
 def _is_planned(step: Step[object]) -> bool:

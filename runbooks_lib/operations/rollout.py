@@ -7,6 +7,7 @@ settled by the next.
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,42 +15,35 @@ from typing import TYPE_CHECKING
 
 from runbooks_lib import units
 from runbooks_lib.actions.apply import AUTO
-from runbooks_lib.actions.keeper import locked
 from runbooks_lib.actions.outcome import Outcome
 from runbooks_lib.errors import RecordError, RefusedError, SourceError, UsageError
-from runbooks_lib.judgement.rollout.model import Decision, Reason, Verb
+from runbooks_lib.judgement.rollout.model import Decision, Verb
 from runbooks_lib.model import Unreadable
 from runbooks_lib.operations import rollout_orders as orders
 from runbooks_lib.operations import rollout_steps as steps
 from runbooks_lib.operations.reading import attempt
-from runbooks_lib.operations.rollout_grid import due_windows
-from runbooks_lib.operations.rollout_looks import (
-    Judged,
-    history_of,
-    judge_due,
-    kept_look,
-    without_look,
-)
+from runbooks_lib.operations.rollout_judging import judge, judge_and_keep
+from runbooks_lib.operations.rollout_looks import Judged
 from runbooks_lib.operations.rollout_settle import settle, settle_start
 from runbooks_lib.operations.rollout_tell import tell_people
 from runbooks_lib.operations.rollout_work import (
     Came,
     Order,
     Work,
-    execution_resource,
-    read_flag,
+    alone,
     release_flag,
     take_flag,
 )
 from runbooks_lib.records.campaign import Campaign, CampaignState
-from runbooks_lib.records.campaigns import Campaigns, policy_of
+from runbooks_lib.records.campaigns import Campaigns
 from runbooks_lib.records.leases import LeaseHeldError
 from runbooks_lib.records.proposals import normalized
 from runbooks_lib.redaction import one_line
-from runbooks_lib.sources.metrics.cohorts import RolloutMetrics
 
 if TYPE_CHECKING:
     from runbooks_lib.runbook import Runbook
+
+_ANSWERED = (RefusedError, UsageError, SourceError, RecordError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,14 +110,26 @@ def execute_rollout(  # noqa: PLR0913 - keyword-only, each a parameter of the no
     work = Work(runbook, Order(feature, action, confirm.strip(), reason.strip(), dict(terms or {})), now or units.now())
     try:
         if work.order.confirm:
-            with locked(work.desk(), (execution_resource(feature),), "gradual rollout"):
-                _act(work)
+            with alone(work):
+                _attempt(work)
                 tell_people(work)
         else:
             _only_look(work)
-    except (RefusedError, UsageError, SourceError, RecordError) as error:
+    except _ANSWERED as error:
         work.stop(error)
     return _finished(work)
+
+
+def _attempt(work: Work) -> None:
+    """Whatever ends it, people are told of what had come about by then."""
+    try:
+        _act(work)
+    except _ANSWERED as error:
+        work.stop(error)
+    except Exception as error:  # noqa: BLE001 - answered: where nobody watches, a bug must not look like a hold
+        at = traceback.extract_tb(error.__traceback__)[-1]
+        bug = f"{type(error).__name__} at {at.name}, line {at.lineno}: {one_line(str(error))}"
+        work.ends(Came.FAILED, f"it ended early by a bug in the library: {bug}")
 
 
 def _finished(work: Work) -> RolloutRun:
@@ -164,10 +170,12 @@ def _only_look(work: Work) -> None:
         work.order.require_reason()
         work.ends(Came.JUDGED, f"would {action} {campaign.id}, which is {campaign.state} at {campaign.percentage} %")
         work.notes.append('to do it: confirm = "auto"')
+    elif campaign.aborting:
+        work.ends(Came.JUDGED, f"would take the feature away: {campaign.state_by} aborts it: {campaign.state_reason}")
     elif campaign.state is CampaignState.PAUSED:
         _say_paused(work, campaign)
     else:
-        work.judged = _judge(work, campaign)
+        work.judged = judge(work, campaign)
         decision = work.judged[-1].decision
         work.ends(Came.JUDGED, f"would {decision.verb}: {decision.text}")
 
@@ -197,21 +205,26 @@ def _go(work: Work, campaign: Campaign) -> None:
     if campaign.state is CampaignState.PAUSED:
         _say_paused(work, campaign)
         return
+    hindered = _locked(work, campaign)
+    campaign = judge_and_keep(work, campaign)
+    _follow(work, campaign, work.judged[-1].decision, hindered)
+
+
+def _locked(work: Work, campaign: Campaign) -> str:
+    """Lock the flag for the campaign; who holds it, where somebody else does.
+
+    It is looked at nevertheless: harm is harm whoever holds the lock, and a rollback that it keeps from being done is
+    loud.
+    """
     try:
         take_flag(work, campaign)
     except LeaseHeldError as error:
-        work.ends(Came.HINDERED, f"held: {error.message}")
-        return
-    judged = _judge(work, campaign)
-    for one in judged:
-        if one.window is not None:
-            kept = kept_look(campaign, one, at=work.now, run_id=work.run_id, operator=work.operator)
-            campaign = work.campaigns.looked(campaign, kept)
-    work.judged = judged
-    _follow(work, campaign, judged[-1].decision)
+        work.notes.append(f"the flag is somebody else's now: {error.message}")
+        return error.message
+    return ""
 
 
-def _follow(work: Work, campaign: Campaign, decision: Decision) -> None:
+def _follow(work: Work, campaign: Campaign, decision: Decision, hindered: str) -> None:
     """Do what the newest look says."""
     if decision.verb is Verb.ROLLBACK:
         steps.roll_back(work, campaign, reason=decision.text)
@@ -219,23 +232,12 @@ def _follow(work: Work, campaign: Campaign, decision: Decision) -> None:
         steps.pause(work, campaign, reason=decision.text)
     elif decision.complete:
         steps.complete(work, campaign, reason=decision.text)
+    elif decision.verb is Verb.PROMOTE and hindered:
+        work.ends(Came.HINDERED, f"{decision.next_percentage} % is due and waits: {hindered}")
     elif decision.verb is Verb.PROMOTE:
         steps.promote(work, campaign, reason=decision.text)
     else:
         work.ends(Came.HELD, decision.text)
-
-
-def _judge(work: Work, campaign: Campaign) -> tuple[Judged, ...]:
-    """The looks that are due; the finding that none is, where none is."""
-    now, policy = work.now, policy_of(campaign, work.runbook.policy)
-    flag, history = read_flag(work, campaign.feature), history_of(campaign)
-    due = due_windows(campaign, now)
-    if not due:
-        return (without_look(campaign, history, flag, policy, now),)
-    metrics = RolloutMetrics(work.runbook.sources.prometheus, work.environment)
-    return judge_due(
-        due, history, flag, policy, lambda one: metrics.window(campaign.feature, one.started_at, one.ended_at)
-    )
 
 
 def _say_paused(work: Work, campaign: Campaign) -> None:
@@ -274,5 +276,3 @@ _ORDERS = {
     "abort": orders.abort,
     "promote": orders.promote,
 }
-#: Reasons for which holding is as it should be.
-EXPECTED = frozenset({Reason.SOAKING, Reason.SOAKED, Reason.NOT_DUE, Reason.COMPLETE})

@@ -90,7 +90,9 @@ def without_look(
 ) -> Judged:
     """No look is due: how the last one stood, and whether the flag is still as the campaign left it."""
     last = campaign.last_look
-    return Judged(last.look if last else 0, None, decide(flag, history, None, now, policy))
+    # What the newest look saw has happened, also by a clock that lags a little.
+    moment = max(now, last.window.ended_at) if last else now
+    return Judged(last.look if last else 0, None, decide(flag, history, None, moment, policy))
 
 
 def kept_look(campaign: Campaign, judged: Judged, *, at: datetime, run_id: str, operator: str) -> KeptLook:

@@ -6,8 +6,10 @@ Each raises UsageError without a reason, and RefusedError where the campaign doe
 from __future__ import annotations
 
 from runbooks_lib.errors import RefusedError, RunbookError, SourceError
+from runbooks_lib.judgement.rollout.model import Decision, Stand, Verb
 from runbooks_lib.model import Unreadable
 from runbooks_lib.operations import rollout_steps as steps
+from runbooks_lib.operations.rollout_judging import EXPECTED, judge, judge_and_keep
 from runbooks_lib.operations.rollout_work import Came, Work, read_flag, release_flag, take_flag
 from runbooks_lib.records.campaign import Campaign, CampaignState
 
@@ -27,16 +29,36 @@ def promote(work: Work, campaign: Campaign) -> None:
     reason = work.order.require_reason()
     if campaign.state is not CampaignState.RUNNING:
         raise RefusedError(f"{campaign.id} is {campaign.state}: {campaign.state_reason}", hint="resume it first")
-    last = campaign.last_look
-    failed = [gate["id"] for gate in last.decision.get("gates", ()) if gate.get("stand") == "fail"] if last else []
-    if failed:
-        raise RefusedError(
-            f"look {last.look if last else 0} found harm at {campaign.percentage} %: {', '.join(failed)}",
-            hint="wait for a look that does not, or take the feature away: action=abort",
-        )
     if work.order.confirm:
         take_flag(work, campaign)
-    steps.promote(work, campaign, reason=reason, by_person=True)
+        # What happened since the newest look may be harm that nobody has judged yet.
+        campaign = judge_and_keep(work, campaign)
+    else:
+        work.judged = judge(work, campaign)
+    decision = work.judged[-1].decision
+    if work.order.confirm and decision.verb is Verb.ROLLBACK:
+        steps.roll_back(work, campaign, reason=decision.text)
+    elif work.order.confirm and decision.pauses:
+        steps.pause(work, campaign, reason=decision.text)
+    else:
+        _require_no_harm(decision)
+        if decision.verb is Verb.HOLD and decision.reasons[0] not in EXPECTED:
+            work.notes.append(f"ordered although it {decision.text[:1].lower()}{decision.text[1:]}")
+        steps.promote(work, campaign, reason=reason, by_person=True)
+
+
+def _require_no_harm(decision: Decision) -> None:
+    """Nobody goes up from where harm was found, confirmed or not.
+
+    Raises:
+        RefusedError: it was found.
+    """
+    failed = [gate.id for gate in decision.gates if gate.stand is Stand.FAIL]
+    if failed:
+        raise RefusedError(
+            f"look {decision.look} found harm at {decision.percentage} %: {', '.join(failed)}",
+            hint="wait for a look that does not, or take the feature away: action=abort",
+        )
 
 
 def resume(work: Work, campaign: Campaign) -> None:

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 from runbooks_lib.actions.outcome import Outcome, Result
 from runbooks_lib.actions.registry import make_action
 from runbooks_lib.errors import RecordError, RefusedError
-from runbooks_lib.model import Unreadable
+from runbooks_lib.model import Status, Unreadable
 from runbooks_lib.operations.rollout_work import Came, Work, own_leases, read_flag, release_flag, take_flag
 from runbooks_lib.records.baselines import latest_baseline
 from runbooks_lib.records.campaign import ABORTED, COMPLETE, ROLLED_BACK, Campaign
 from runbooks_lib.records.campaign_steps import find_step
+from runbooks_lib.records.leases import LeaseHeldError
 from runbooks_lib.records.mandates import Mandate
 from runbooks_lib.sources.metrics.baseline import read_baseline
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 _BASELINE_DAYS = 7
 _SLOT_SECONDS = 3600.0
 _DONE = (Result.APPLIED, Result.UNCHANGED)
+#: Exit code of a rollback that was refused. 40 says that all is as it was, and here that is the harm.
+_NOT_DONE = Status.FAIL.exit_code
 
 
 def begin(work: Work) -> None:
@@ -46,8 +49,11 @@ def open_campaign(work: Work, action_id: str) -> Campaign:
     campaign = work.campaigns.open(
         action_id, baseline=_baseline(work), whitelist_count=count, run_id=work.run_id, operator=work.operator
     )
-    take_flag(work, campaign)
     work.ends(Came.BEGUN, f"begun at {campaign.percentage} %, first of {len(campaign.stages)} stages")
+    try:
+        take_flag(work, campaign)
+    except LeaseHeldError as error:
+        work.notes.append(f"the flag is not locked for it yet: {error.message}; the next execution takes the lock")
     return campaign
 
 
@@ -108,10 +114,11 @@ def roll_back(work: Work, campaign: Campaign, *, reason: str) -> Campaign:
 def end_rolled_back(work: Work, campaign: Campaign, *, reason: str) -> Campaign:
     """The feature is off and was read back: the campaign ends, by a person's order or by its own decision."""
     end = ABORTED if campaign.aborting else ROLLED_BACK
+    why = reason.removeprefix(f"Rolls back from {campaign.percentage} %: ")
+    # Said first: it is so, also where the ledger cannot be told.
+    work.ends(Came.ABORTED if end == ABORTED else Came.ROLLED_BACK, f"{end} from {campaign.percentage} %: {why}")
     campaign = work.campaigns.ended(campaign, end, reason=reason, run_id=work.run_id, operator=work.operator)
     release_flag(work, campaign)
-    why = reason.removeprefix(f"Rolls back from {campaign.percentage} %: ")
-    work.ends(Came.ABORTED if end == ABORTED else Came.ROLLED_BACK, f"{end} from {campaign.percentage} %: {why}")
     return campaign
 
 
@@ -145,11 +152,12 @@ def _take_away(work: Work, campaign: Campaign, reason: str) -> Outcome:
     alone: dict[str, object] = {"feature": campaign.feature, "accept_volatile": True}
     parameters = {"accept_volatile": True} if campaign.rollback_action == "roll_back_features" else alone
     action = make_action(campaign.rollback_action, parameters)
-    outcome = work.apply(action, reason=reason, mandate=mandate, leases=leases)
+    outcome = work.apply(action, reason=reason, mandate=mandate, leases=leases, refused_code=_NOT_DONE)
     if outcome.changed is not False or outcome.result in _DONE or campaign.rollback_action == "disable_feature":
         return outcome
     work.notes.append(f"{campaign.rollback_action} was not possible ({outcome.detail}): the feature alone was tried")
-    return work.apply(make_action("disable_feature", alone), reason=reason, mandate=mandate, leases=leases)
+    alone_action = make_action("disable_feature", alone)
+    return work.apply(alone_action, reason=reason, mandate=mandate, leases=leases, refused_code=_NOT_DONE)
 
 
 def _move(campaign: Campaign, to_percentage: int) -> Action:

@@ -9,7 +9,8 @@ from runbooks_lib import units
 from runbooks_lib.actions.outcome import Result
 from runbooks_lib.judgement.rollout.model import Decision, Gate, Reason, Stand, Verb
 from runbooks_lib.model import Finding, NextStep, Status, Unreadable, Verdict
-from runbooks_lib.operations.rollout import EXPECTED, RolloutRun
+from runbooks_lib.operations.rollout import RolloutRun
+from runbooks_lib.operations.rollout_judging import EXPECTED
 from runbooks_lib.operations.rollout_status import gates_of, order_line, status_of
 from runbooks_lib.operations.rollout_tell import evidence_lines
 from runbooks_lib.operations.rollout_work import Came
@@ -17,6 +18,7 @@ from runbooks_lib.operations.verdict import judge_operation
 from runbooks_lib.presentation.display import Shown, show_table, show_text
 from runbooks_lib.presentation.rollout import show_status
 from runbooks_lib.records.campaign import COMPLETE, Campaign, CampaignState
+from runbooks_lib.records.campaign_steps import MOVE
 from runbooks_lib.runbook import Runbook
 
 _FINDING = {
@@ -49,7 +51,8 @@ def judge_rollout(runbook: Runbook, rollout: RolloutRun) -> Verdict:
     """What was judged, what was done, and what comes next; a rollback's evidence stands first.
 
     OK: holding as it should, promoted, complete, no look due. WARN: held by a warning or by the exposure, a critical
-    value that is not confirmed, paused. FAIL: rolled back. UNKNOWN: what must be known could not be read.
+    value that is not confirmed, paused. FAIL: rolled back; or a rollback is due and not done, whatever kept it from
+    being done; or it cannot go on without its ledger. UNKNOWN: what must be known could not be read.
     """
     findings = findings_of(rollout)
     verdict = judge_operation(
@@ -75,8 +78,9 @@ def judge_rollout(runbook: Runbook, rollout: RolloutRun) -> Verdict:
 
 def status_word(rollout: RolloutRun) -> Status:
     """How bad it is."""
-    if rollout.came is Came.FAILED and rollout.outcomes and rollout.outcomes[-1].result is Result.UNREAD:
-        # 20 is kept for a feature that is off.
+    last = rollout.outcomes[-1] if rollout.outcomes else None
+    if rollout.came is Came.FAILED and last and (last.action, last.result) == (MOVE, Result.UNREAD):
+        # A promotion that waits harms nobody; a rollback that was due is FAIL whatever kept it from being done.
         return Status.UNKNOWN
     if rollout.came is Came.OVER:
         ended_well = rollout.campaign is not None and rollout.campaign.end == COMPLETE

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -11,15 +13,16 @@ from typing import TYPE_CHECKING
 from runbooks_lib import units
 from runbooks_lib.actions.action import Action
 from runbooks_lib.actions.apply import AUTO, Desk
+from runbooks_lib.actions.keeper import locked
 from runbooks_lib.actions.outcome import Outcome, Result
 from runbooks_lib.changes import apply_in_run, kept
-from runbooks_lib.errors import RefusedError, RunbookError, UsageError
+from runbooks_lib.errors import RecordError, RefusedError, RunbookError, UsageError
 from runbooks_lib.operations.reading import attempt
 from runbooks_lib.operations.rollout_looks import Judged
 from runbooks_lib.presentation.live import live_line
 from runbooks_lib.records.campaign import Campaign
 from runbooks_lib.records.campaigns import Campaigns
-from runbooks_lib.records.leases import Lease, Leases
+from runbooks_lib.records.leases import Lease, LeaseHeldError, Leases
 from runbooks_lib.records.mandates import Mandate
 from runbooks_lib.redaction import redact
 from runbooks_lib.target import places_of
@@ -31,6 +34,8 @@ if TYPE_CHECKING:
 
 #: Between two executions the flag stays locked for at least so many looks: a missed one must not free it.
 _LEASE_LOOKS = 3
+#: Seconds.
+_WAITS = 30
 
 
 class Came(StrEnum):
@@ -120,7 +125,7 @@ class Work:
         """What it came to, in a word and in a sentence."""
         self.came, self.text = came, redact(text, self.environment.secrets)
 
-    def apply(
+    def apply(  # noqa: PLR0913 - keyword-only, each with a meaning of its own
         self,
         action: Action,
         *,
@@ -128,8 +133,9 @@ class Work:
         confirm: str = AUTO,
         mandate: Mandate | None = None,
         leases: tuple[Lease, ...] = (),
+        refused_code: int = RefusedError.exit_code,
     ) -> Outcome:
-        """Plan or apply an action in this run; the outcome is kept."""
+        """Plan or apply an action in this run; the outcome is kept. See ``changes.apply_in_run``."""
         with live_line(action.name) as show:
             outcome = apply_in_run(
                 action,
@@ -142,6 +148,7 @@ class Work:
                 on_progress=show,
                 mandate=mandate,
                 leases=leases,
+                refused_code=refused_code,
             )
         self.outcomes.append(outcome)
         return outcome
@@ -166,6 +173,9 @@ class Work:
             reason=redact(self.order.reason, secrets),
         )
         self.keep(outcome)
+        if isinstance(error, RecordError) and self.order.confirm and self.came is Came.NOTHING:
+            # Nothing is judged then, and nothing would be rolled back: no execution may be silent about it.
+            self.ends(Came.FAILED, f"it does not go on without its ledger: {error.message}")
 
     def desk(self, leases: tuple[Lease, ...] = ()) -> Desk:
         """Who acts, and where it is written down."""
@@ -188,6 +198,28 @@ def flag_resource(feature: str) -> str:
 def execution_resource(feature: str) -> str:
     """What is locked while a rollout is executed: two at once would judge the same looks."""
     return f"rollout:{feature}"
+
+
+@contextlib.contextmanager
+def alone(work: Work) -> Iterator[None]:
+    """No other execution of this rollout until the block ends.
+
+    An execution that is at work lasts some seconds: who stops a rollout at night waits for it, and is not sent away.
+
+    Raises:
+        LeaseHeldError: another one is at work; for an order to stop, after half a minute.
+        RecordError: the ledger could not be written.
+    """
+    with contextlib.ExitStack() as stack:
+        for left in reversed(range(_WAITS if work.order.action in ("abort", "pause") else 1)):
+            try:
+                stack.enter_context(locked(work.desk(), (execution_resource(work.order.feature),), "gradual rollout"))
+                break
+            except LeaseHeldError:
+                if not left:
+                    raise
+                time.sleep(1.0)
+        yield
 
 
 def own_leases(work: Work, campaign: Campaign) -> tuple[Lease, ...]:

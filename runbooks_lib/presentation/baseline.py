@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_COLUMNS = ("Hour (UTC)", "Observed", "Requests", "Hit rate", "Penetration", "p95", "Errors", "Slow", "Redis memory")
+_COLUMNS = ("From (UTC)", "Observed", "Requests", "Hit rate", "Penetration", "p95", "Errors", "Slow")
+_MEMORY = "Redis memory"
 
 
 def show_baseline(baseline: Baseline | Unreadable) -> Shown:
@@ -24,12 +25,17 @@ def show_baseline(baseline: Baseline | Unreadable) -> Shown:
     if isinstance(baseline, Unreadable):
         return show_text(f"No baseline: {baseline.what} could not be read ({baseline.reason}). {baseline.hint}")
     rows = [_row(slot) for slot in baseline.slots]
-    notes = "".join(f". {note}" for note in baseline.notes)
+    columns: tuple[str, ...] = _COLUMNS
+    # Few sites export it; the note says so once, and no column of 24 times nothing.
+    if any(slot.used_memory_bytes is not None for slot in baseline.slots):
+        columns = (*columns, _MEMORY)
+        rows = [(*row, units.size(slot.used_memory_bytes)) for row, slot in zip(rows, baseline.slots, strict=True)]
+    notes = "".join(f"; {note}" for note in baseline.notes)
     caption = (
         f"{units.duration(baseline.slot_seconds)} a line, until {units.timestamp(baseline.ended_at)}, "
         f"{units.percent(baseline.complete_ratio)} observed{notes}"
     )
-    return show_table(_COLUMNS, rows, caption=caption)
+    return show_table(columns, rows, caption=caption)
 
 
 def _row(slot: BaselineSlot) -> tuple[str, ...]:
@@ -42,7 +48,6 @@ def _row(slot: BaselineSlot) -> tuple[str, ...]:
         units.seconds(slot.p95_seconds),
         units.percent(slot.error_ratio),
         units.percent(slot.slow_ratio),
-        units.size(slot.used_memory_bytes),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from runbooks_lib import units
 from runbooks_lib.checklist import Checklist, Entry, Phase
@@ -11,8 +12,10 @@ from runbooks_lib.judgement.deployment.result import ItemResult
 from runbooks_lib.judgement.deployment.standing import Stand, command_for, counts_text, overall_status, remarks
 from runbooks_lib.judgement.next_steps import Surroundings
 from runbooks_lib.model import Status
-from runbooks_lib.presentation.display import Shown, show_table
 from runbooks_lib.presentation.text import paint, plain
+
+if TYPE_CHECKING:
+    from runbooks_lib.presentation.display import Shown
 
 _WIDTH = 110
 _MARGIN = " " * 11
@@ -29,7 +32,7 @@ _PAINT = {
 def checklist_text(
     checklist: Checklist, stands: Sequence[Stand], around: Surroundings, *, protected: bool, colour: bool = False
 ) -> str:
-    """The whole checklist in a terminal: each item with its evidence, who and when, and the command for it."""
+    """The whole checklist in a terminal: evidence, who and when of each item; then the commands for what is open."""
     where = f"{checklist.environment} (protected)" if protected else checklist.environment
     head = f"CHECKLIST  {plain(checklist.release)} · {plain(where)} · {counts_text(stands)}"
     lines = [paint(head, overall_status(stands), colour=colour, bold=True)]
@@ -37,21 +40,32 @@ def checklist_text(
         lines += ["", phase.value]
         for stand in stands:
             if stand.item.phase is phase:
-                lines += _item_lines(stand, checklist.release, around, colour=colour)
-    return "\n".join(lines)
+                lines += _item_lines(stand, colour=colour)
+    return "\n".join([*lines, "", *_next_lines(stands, checklist.release, around)])
 
 
-def _item_lines(stand: Stand, release: str, around: Surroundings, *, colour: bool) -> list[str]:
+def _item_lines(stand: Stand, *, colour: bool) -> list[str]:
     word = paint(stand.word.upper().ljust(8), _PAINT[stand.word], colour=colour)
     lines = [f"  {word} {stand.item.id.ljust(15)} {stand.item.title}"]
     evidence = "" if stand.entry is None else stand.entry.text
     for text in (evidence, *remarks(stand)):
         lines += _wrapped(text)
-    step = command_for(stand, release, around)
-    if step is not None and step.command:
-        # Never wrapped: it is there to be pasted.
-        lines.append(f"{_MARGIN}{plain(step.command, at_most=1_000)}")
     return lines
+
+
+def _next_lines(stands: Sequence[Stand], release: str, around: Surroundings) -> list[str]:
+    """Each command once, in the guide's order, with the items that it is for."""
+    items: dict[str, list[str]] = {}
+    for stand in stands:
+        step = command_for(stand, release, around)
+        if step is not None and step.command:
+            items.setdefault(step.command, []).append(stand.item.id)
+    lines = []
+    for number, (command, names) in enumerate(items.items(), start=1):
+        label = "Next" if number == 1 else ""
+        # A command is never wrapped: it is there to be pasted.
+        lines += [f"{label:<13}{number}. {', '.join(names)}", f"{' ' * 16}{plain(command, at_most=1_000)}"]
+    return lines or ["Next         Nothing is left to do."]
 
 
 def _wrapped(text: str) -> list[str]:
@@ -69,19 +83,36 @@ def history_text(entries: Sequence[Entry]) -> str:
 
 
 def show_stands(checklist: Checklist, stands: Sequence[Stand], *, problem: str = "") -> Shown:
-    """The checklist as a table, in the guide's order."""
-    rows = []
-    for stand in stands:
-        evidence = "" if stand.entry is None else stand.entry.text
-        name = f"{stand.item.id}: {stand.item.title}"
-        rows.append((stand.item.phase.value, name, stand.word, evidence, "; ".join(remarks(stand))))
+    """The checklist in the guide's order: a table for each phase."""
+    # Late: it knows plans and actions, which the command line does not need for this screen.
+    from runbooks_lib.presentation.display import Shown, show_text
+
     unread = f". The ledger could not be read ({problem}): nothing of it is shown" if problem else ""
     caption = f"Checklist {checklist.release} on {checklist.environment}: {counts_text(stands)}{unread}"
-    return show_table(("Phase", "Item", "Status", "Evidence", "Who and when"), rows, caption=caption)
+    shown = [show_text(caption), *(_phase_table(phase, stands) for phase in Phase)]
+    return Shown("\n\n".join(one.text for one in shown), "".join(one.html for one in shown))
+
+
+def _phase_table(phase: Phase, stands: Sequence[Stand]) -> Shown:
+    from runbooks_lib.presentation.display import show_table
+
+    rows = [
+        (
+            stand.word,
+            f"{stand.item.id}: {stand.item.title}",
+            "none yet" if stand.entry is None else stand.entry.text,
+            "; ".join(remarks(stand)),
+        )
+        for stand in stands
+        if stand.item.phase is phase
+    ]
+    return show_table(("Status", "Item", "Evidence", "Who and when"), rows, caption=phase.value)
 
 
 def show_result(result: ItemResult, *, unkept: str = "") -> Shown:
     """One item that was judged just now: status, evidence, what to do."""
+    from runbooks_lib.presentation.display import show_table
+
     rows = [("status", result.status.value), ("evidence", result.text)]
     if result.hint:
         rows.append(("what to do", result.hint))

@@ -129,8 +129,10 @@ def _sheet_row(row: Row, label: str) -> str:
         shown = f"<b>{shown}</b>"
     if not row.label:
         return f'<tr><td colspan="2" style="text-align:left">{shown}</td></tr>'
-    style = "text-align:left;vertical-align:top;white-space:nowrap;padding:1px 12px 1px 0"
-    return f'<tr><td style="{style}"><i>{text(label)}</i></td><td style="text-align:left">{shown}</td></tr>'
+    # Both cells are padded alike: JupyterLab and the report pad a cell that says nothing more than its label.
+    style = "text-align:left;vertical-align:top;padding:1px 12px 1px 0"
+    name = f'<td style="{style};white-space:nowrap"><i>{text(label)}</i></td>'
+    return f'<tr>{name}<td style="{style}">{shown}</td></tr>'
 
 
 def _command(command: str) -> str:

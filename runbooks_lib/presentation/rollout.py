@@ -20,12 +20,14 @@ if TYPE_CHECKING:
 
 _COLUMNS = ("gate", "now", "limit", "margin", "evidence")
 _BETWEEN_STAGES = " ─── "
-_DONE, _HERE = "✓", "●"
+_DONE, _HERE, _STOPPED = "✓", "●", "×"
 _WORDS = {Stand.PASS: "OK", Stand.WAIT: "wait", Stand.UNKNOWN: "?", Stand.WARN: "WARN", Stand.FAIL: "FAIL"}
 _COLOURS = {Stand.UNKNOWN: Status.UNKNOWN, Stand.WARN: Status.WARN, Stand.FAIL: Status.FAIL}
 #: A wider value is cut; what it is cut to stands whole in the record.
 _CELL_CHARACTERS = 32
 _WIDTH = 118
+#: Beside narrower evidence, nobody can read it: it gets lines of its own.
+_NARROWEST_EVIDENCE = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,26 +87,33 @@ class RolloutStatus:
     notes: tuple[str, ...] = ()
 
     @property
+    def was_stopped(self) -> bool:
+        """It ended before everybody had the feature for as long as it takes."""
+        return self.state == "ended" and self.status is not Status.OK
+
+    @property
     def heading(self) -> str:
         """``ENHANCED_CACHE · production · rollout-1a2b3c4d · 25 % of 100 %``."""
-        place = f"{self.percentage} % of {self.stages[-1]} %"
+        place = f"ended at {self.percentage} %" if self.was_stopped else f"{self.percentage} % of {self.stages[-1]} %"
         return " · ".join(plain(part) for part in (self.feature, self.environment, self.campaign_id, place))
 
 
-def render_status(status: RolloutStatus, *, colour: bool = False) -> str:
+def render_status(status: RolloutStatus, *, colour: bool = False, width: int = _WIDTH) -> str:
     """The screen in a terminal.
 
     Args:
         status: what to show.
         colour: use ANSI colours; the words say the same without.
+        width: of the terminal, in characters; nothing but a command, which is there to be pasted, is longer.
     """
+    width = max(2 * _NARROWEST_EVIDENCE, min(width, _WIDTH))
     head = f"{status.heading}   {plain(status.word)}"
-    lines = [paint(head, status.status, colour=colour, bold=True), *_indented(status.text)]
-    lines += [f"  {line}" for line in stage_lines(status)]
-    lines += gate_lines(status.gates, colour=colour)
-    lines += [line for text in (next_look_text(status), *status.notes) for line in textwrap.wrap(plain(text), _WIDTH)]
+    lines = [paint(head, status.status, colour=colour, bold=True), *_wrapped(status.text, width, indent="  ")]
+    lines += [f"  {line}" for line in stage_lines(status, width=width - 2)]
+    lines += gate_lines(status.gates, colour=colour, width=width)
+    lines += [line for text in (next_look_text(status), *status.notes) for line in _wrapped(text, width)]
     for step in status.steps:
-        lines += [*textwrap.wrap(plain(step.text), _WIDTH), *([f"  {plain(step.command)}"] if step.command else [])]
+        lines += [*_wrapped(step.text, width), *([f"  {plain(step.command, at_most=1_000)}"] if step.command else [])]
     return "\n".join(lines)
 
 
@@ -113,9 +122,9 @@ def show_status(status: RolloutStatus) -> Shown:
     # Late: it knows plans and actions, which the command line does not need for this screen.
     from runbooks_lib.presentation.display import Shown
 
-    row = [_DONE if stage < status.percentage else _HERE * (stage == status.percentage) for stage in status.stages]
+    row = [_mark(status, stage) for stage in status.stages]
     stages = markup.table([f"{stage} %" for stage in status.stages], [row], caption="Stages")
-    rows = [Row("", plain(status.text)), Row("soak", soak_text(status)), Row("next", plain(next_look_text(status)))]
+    rows = [Row("", plain(status.text)), Row("soak", soak_text(status)), Row("look", plain(next_look_text(status)))]
     rows += [Row("note", plain(note)) for note in status.notes]
     steps = [piece for step in status.steps for piece in _step_rows(step)]
     sheet = Sheet(plain(status.word), status.heading, status.status, (*(row for row in rows if row.text), *steps))
@@ -124,23 +133,28 @@ def show_status(status: RolloutStatus) -> Shown:
 
 def show_gates(gates: Sequence[Gate]) -> Shown:
     """All gates of one look: how each stands, its value, its limit, its margin, and what it rests on."""
-    from runbooks_lib.presentation.display import Shown
+    from runbooks_lib.presentation.display import Shown, show_text
 
+    if not gates:
+        return show_text("No gate was judged at this stage yet.")
     rows = [(_WORDS[gate.stand], *_cells(gate)) for gate in gates]
-    caption = "Gates" if rows else "No gate was judged yet"
-    return Shown("\n".join(gate_lines(gates)) or f"{caption}.", markup.table(("", *_COLUMNS), rows, caption=caption))
+    return Shown("\n".join(gate_lines(gates)), markup.table(("", *_COLUMNS), rows, caption="Gates"))
 
 
-def stage_lines(status: RolloutStatus) -> tuple[str, str]:
-    """The stages, and below each what became of it."""
+def stage_lines(status: RolloutStatus, *, width: int = _WIDTH) -> tuple[str, ...]:
+    """The stages, below each what became of it, and the soak: beside the last mark where there is room."""
     names = [str(stage) for stage in status.stages]
-    marks = ""
-    for name, stage in zip(names, status.stages, strict=True):
-        mark = _DONE if stage < status.percentage else _HERE if stage == status.percentage else ""
-        if stage > status.percentage:
-            break
-        marks += mark.ljust(len(name) + len(_BETWEEN_STAGES)) if mark == _DONE else mark
-    return _BETWEEN_STAGES.join(names), f"{marks}  {soak_text(status)}"
+    reached = [(name, _mark(status, stage)) for name, stage in zip(names, status.stages, strict=True)]
+    marks = "".join(mark.ljust(len(name) + len(_BETWEEN_STAGES)) for name, mark in reached if mark).rstrip()
+    soak = soak_text(status)
+    beside = len(marks) + len(soak) + 2 <= width
+    return (_BETWEEN_STAGES.join(names), *([f"{marks}  {soak}"] if beside else [marks, *textwrap.wrap(soak, width)]))
+
+
+def _mark(status: RolloutStatus, stage: int) -> str:
+    if stage < status.percentage or (stage == status.percentage and status.state == "ended" and not status.was_stopped):
+        return _DONE
+    return (_STOPPED if status.was_stopped else _HERE) if stage == status.percentage else ""
 
 
 def soak_text(status: RolloutStatus) -> str:
@@ -164,19 +178,23 @@ def next_look_text(status: RolloutStatus) -> str:
     )
 
 
-def gate_lines(gates: Sequence[Gate], *, colour: bool = False) -> list[str]:
-    """The table of gates for a terminal; empty without a gate."""
+def gate_lines(gates: Sequence[Gate], *, colour: bool = False, width: int = _WIDTH) -> list[str]:
+    """The table of gates for a terminal; empty without a gate. Where it is narrow, evidence stands below its gate."""
     if not gates:
         return []
     table = [("", *_COLUMNS), *((_WORDS[gate.stand], *_cells(gate)) for gate in gates)]
     widths = [max(len(row[column]) for row in table) for column in range(len(table[0]) - 1)]
     margin = " " * (sum(widths) + 2 * len(widths) + 2)
+    beside = width - len(margin) >= _NARROWEST_EVIDENCE
+    if not beside:
+        margin = " " * (widths[0] + 6)
     lines = []
     for row, gate in zip(table, (None, *gates), strict=True):
         cells = [cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=True)]
         if gate is not None and gate.stand in _COLOURS:
             cells[0] = paint(cells[0], _COLOURS[gate.stand], colour=colour)
-        first, *rest = textwrap.wrap(row[-1], max(30, _WIDTH - len(margin))) or [""]
+        told = textwrap.wrap(row[-1], width - len(margin)) if beside or gate is not None else []
+        first, *rest = told if beside and told else ["", *told]
         lines.append(f"  {'  '.join(cells)}  {first}".rstrip())
         lines += [f"{margin}{line}" for line in rest]
     return lines
@@ -194,5 +212,5 @@ def _step_rows(step: NextStep) -> tuple[Row, ...]:
     return (told, command_row("next", step.command)) if step.command else (told,)
 
 
-def _indented(text: str) -> list[str]:
-    return [f"  {line}" for line in textwrap.wrap(plain(text), _WIDTH)]
+def _wrapped(text: str, width: int, *, indent: str = "") -> list[str]:
+    return [f"{indent}{line}" for line in textwrap.wrap(plain(text), width - len(indent))]

@@ -74,7 +74,7 @@ def render(verdict: Verdict, *, record: str = "", colour: bool = False) -> str:
     lines = [paint(heading(verdict), verdict.status, colour=colour, bold=True)]
     if verdict.rule:
         lines.append(f"  rule: {plain(verdict.rule)}")
-    lines += ["", *_finding_lines(verdict.findings, colour=colour)]
+    lines += ["", *_finding_lines(verdict.findings, colour=colour)] if verdict.findings else []
     context = _context_lines(verdict)
     lines += ["", *context] if context else []
     lines += ["", *_step_lines(verdict)] if verdict.next_steps else []

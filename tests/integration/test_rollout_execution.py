@@ -3,11 +3,14 @@
 Time is a parameter: each execution says which moment it is, so days pass in seconds.
 """
 
+import contextlib
 import itertools
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
+import threading
 from datetime import timedelta
 from pathlib import Path
 from unittest import mock
@@ -51,6 +54,18 @@ def killed(rollout, kind, *, confirm="auto", looks=0):
         command, cwd=rollout.place.folder, env=variables, capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == -signal.SIGKILL, done.stdout + done.stderr
+
+
+@contextlib.contextmanager
+def refusing(rollout, kind):
+    """A ledger that takes no event of this kind."""
+    with contextlib.closing(sqlite3.connect(rollout.ledger_url.removeprefix("sqlite:///"))) as database:
+        database.execute(
+            f"CREATE TRIGGER refusing BEFORE INSERT ON runbook_events WHEN NEW.kind = '{kind}' "
+            "BEGIN SELECT RAISE(ABORT, 'disk full'); END"
+        )
+        yield
+        database.execute("DROP TRIGGER refusing")
 
 
 def by(name):
@@ -111,7 +126,7 @@ def test_rollout_with_blank_confirm_judges_and_changes_nothing(rollout_site):
 
 
 def test_rollout_executed_twice_within_a_look_buys_no_further_look(rollout_site):
-    """The second says when the next look is due, with exit 0."""
+    """The second says how the last one stood, with exit 0; a clock that stands before it is refused, not waited for."""
     rollout = rollout_site()
     rollout.begin()
     now = rollout.after(1)
@@ -122,6 +137,41 @@ def test_rollout_executed_twice_within_a_look_buys_no_further_look(rollout_site)
     assert (verdict.status, verdict.findings, rollout.code) == (Status.OK, (), 0)
     assert second.campaign.looks == first.campaign.looks
     assert rollout.kinds("campaign.") == ["opened", "looked"]
+    assert first.text in second.text
+    early, _ = rollout.execute(now=now - timedelta(days=2))
+    assert ("a clock is, or was, wrong" in early.outcomes[0].detail, rollout.code) == (True, 40)
+
+
+def test_rollout_whose_flag_is_changed_between_two_looks_pauses_at_once(rollout_site):
+    """Not at the next look. And a bug in between is no silent hold: exit 20, told, and gone on with by the next."""
+    rollout = rollout_site()
+    rollout.begin(stages="50,100")
+    now = rollout.after(0)
+    found, verdict = rollout.execute(now=now.replace(tzinfo=None))
+    assert (found.came, rollout.code, len(rollout.messages)) == (Came.FAILED, 20, 2)
+    assert "a bug in the library: TypeError" in verdict.headline
+    rollout.site.set_flag(FEATURE, "gradual", 90)
+    found, _ = rollout.execute(now=now)
+
+    assert (found.came, rollout.code, rollout.holders, found.campaign.looks) == (Came.PAUSED, 10, {}, ())
+    assert "The flag is gradual at 90 %" in found.text
+
+
+def test_rollout_that_does_harm_is_rolled_back_where_its_look_cannot_be_kept(rollout_site):
+    """Known harm does not wait for the ledger; a ledger that keeps nothing at all is loud, never a silent 30."""
+    rollout = rollout_site()
+    rollout.begin(stages="50,100")
+    rollout.metrics.enhanced_errors = 0.3
+    with refusing(rollout, "lock.acquired"):
+        found, _ = rollout.look()
+        assert (found.came, rollout.code) == (Came.FAILED, 20)
+        assert "does not go on without its ledger" in found.text
+    with refusing(rollout, "campaign.looked"):
+        found, _ = rollout.look()
+
+    assert (found.came, rollout.code, rollout.flag) == (Came.ROLLED_BACK, 20, ("off", 0))
+    assert (found.notes[0].startswith("look 1 could not be kept"), rollout.holders) == (True, {})
+    assert len(rollout.messages) == 2
 
 
 def test_rollout_executed_late_judges_every_window_and_keeps_what_is_too_old_as_a_gap(rollout_site):
@@ -240,19 +290,31 @@ def test_rollout_executed_twice_at_once_refuses_the_second_and_names_the_first(r
 
 
 def test_rollout_whose_flag_somebody_else_holds_is_held_and_says_who(rollout_site):
-    """No look is recorded meanwhile; a blank confirm still judges."""
+    """It looks nevertheless: nothing goes up, and harm that cannot be taken away is exit 20 and told to everybody."""
     rollout = rollout_site()
     campaign = rollout.begin()
-    Leases(rollout.ledger).break_lease("site", FLAG, operator="ben", reason="urgent", run_id="run-of-ben")
-    Leases(rollout.ledger).acquire(
-        environment="site", resources=[FLAG], holder="run-of-ben", operator="ben", seconds=60, purpose="set_percentage"
-    )
+    leases = Leases(rollout.ledger)
+    leases.break_lease("site", FLAG, operator="ben", reason="urgent", run_id="run-of-ben")
+    ben = {"environment": "site", "holder": "run-of-ben", "operator": "ben", "seconds": 60, "purpose": "set_percentage"}
+    held = leases.acquire(resources=[FLAG], **ben)
+    found, _ = rollout.look()
+    assert (found.came, len(found.campaign.looks), rollout.code) == (Came.HELD, 1, 0)
+    assert "is locked by ben" in found.notes[0]
     found, verdict = rollout.look()
+    assert (found.came, verdict.status, rollout.code, rollout.flag) == (Came.HINDERED, Status.WARN, 10, ("gradual", 0))
+    assert "50 % is due and waits" in verdict.headline
+    assert [path for path, _ in rollout.messages] == ["/team"]
 
-    assert (found.came, verdict.status, rollout.code) == (Came.HINDERED, Status.WARN, 10)
-    assert "is locked by ben" in verdict.headline
-    assert found.campaign == campaign
-    assert rollout.look(confirm="")[0].came is Came.JUDGED
+    rollout.metrics.penetration = 0.9
+    found, verdict = rollout.look()
+    assert (found.came, verdict.status, rollout.code) == (Came.FAILED, Status.FAIL, 20)
+    assert found.outcomes[-1].result is Result.REFUSED
+    assert "could not be changed at 0 %" in rollout.messages[-1][1]["title"]
+    leases.release(held)
+    leases.acquire(resources=["flag:CACHE_WARMING"], **ben)
+    found, verdict = rollout.execute()
+    assert (found.came, found.campaign.id, rollout.flag) == (Came.ROLLED_BACK, campaign.id, ("off", 0))
+    assert ([one.result for one in found.outcomes], rollout.code) == ([Result.REFUSED, Result.APPLIED], 20)
 
 
 def test_rollout_order_without_a_rollout_or_a_reason_is_refused(rollout_site):
@@ -273,13 +335,19 @@ def test_rollout_order_without_a_rollout_or_a_reason_is_refused(rollout_site):
 
 
 def test_rollout_aborted_while_paused_takes_the_feature_away(rollout_site):
-    """By order of a person with a reason, who is recorded; where nobody holds the flag any more."""
+    """By order of a person with a reason, who is recorded; an execution that is at work is waited for."""
     rollout = rollout_site()
     rollout.begin(stages="50,100")
     found, _ = rollout.execute(action="pause", reason="lunch")
     assert (found.came, found.campaign.state_reason, rollout.holders) == (Came.PAUSED, "lunch", {})
+    leases = Leases(rollout.ledger)
+    cron = {"holder": "run-of-cron", "operator": "cron", "seconds": 60, "purpose": "gradual rollout"}
+    held = leases.acquire(environment="site", resources=[f"rollout:{FEATURE}"], **cron)
+    ends = threading.Timer(0.5, leases.release, [held])
+    ends.start()
     with by("ben"):
         found, _ = rollout.execute(action="abort", reason="users complain")
+    ends.join()
 
     assert (found.came, rollout.code, rollout.flag) == (Came.ABORTED, 0, ("off", 0))
     assert (found.campaign.end, found.campaign.state_by) == ("aborted", "ben")
@@ -302,18 +370,20 @@ def test_rollout_promoted_by_a_person_goes_one_stage_after_a_plan(rollout_site):
 
     rollout.metrics.penetration = 0.25
     rollout.look()
-    refused, _ = rollout.execute(action="promote", confirm="", reason="now")
+    refused, _ = rollout.execute(action="promote", confirm="", reason="now", now=rollout.after(0))
     assert "found harm at 75 %: penetration" in refused.outcomes[0].detail
+    found, _ = rollout.execute(action="promote", confirm=digest, reason="now", now=rollout.after(1))
+    assert (found.came, rollout.code, rollout.flag) == (Came.ROLLED_BACK, 20, ("off", 0)), "judged before it goes up"
 
 
 def test_rollout_that_cannot_be_rolled_back_says_so_calls_and_tries_again(rollout_site):
-    """The site's shell is broken: not exit 20, because nothing is off; the next execution does it without a new look."""
+    """The site's shell is broken: exit 20, never a silent 30; the next execution does it without a new look."""
     rollout = rollout_site()
     rollout.begin(stages="50,100")
     rollout.metrics.enhanced_errors = 0.3
     rollout.site.misbehave(broken="the deployment is half done")
     found, verdict = rollout.look()
-    assert (found.came, verdict.status, rollout.code) == (Came.FAILED, Status.UNKNOWN, 30)
+    assert (found.came, verdict.status, rollout.code) == (Came.FAILED, Status.FAIL, 20)
     assert "the rollback was due and is not done" in verdict.headline
     assert (found.campaign.state, rollout.flag) == (CampaignState.RUNNING, ("gradual", 50))
     assert {body["title"].partition(" · ")[0] for _, body in rollout.messages} == {"FAIL"}

@@ -421,6 +421,9 @@ def test_checklist_text_shows_evidence_who_when_and_the_command():
         in text
     )
     assert "20 h old; it counts for 12 h" in text
+    command = f"runbooks run pre_deployment --environment production -p release={RELEASE}"
+    assert f"Next         1. pre.backup, pre.flag, pre.baseline\n                {command}\n" in text
+    assert text.count(command) == 1
     assert [text.index(phase.value) for phase in Phase] == sorted(text.index(phase.value) for phase in Phase)
 
 

@@ -21,6 +21,8 @@ from runbooks_lib.cli import make_parser
 from runbooks_lib.config import load
 from runbooks_lib.model import Status
 from runbooks_lib.parameters import parse_assignments, parse_duration
+from runbooks_lib.records.run_record import start_run
+from runbooks_lib.running import Finished
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
@@ -140,12 +142,13 @@ def test_crontab_holds_no_secret_and_ends_in_a_line_break():
 
 
 def test_systemd_service_takes_exit_codes_as_meant_and_outlives_the_notebook():
-    """10 and 30 are no failures; the notebook's own time limit ends it first, and its kernel gets no signal."""
+    """As ``unattended.sh`` says; the notebook's own time limit ends it first, and its kernel gets no signal."""
     service = unit("gradual-rollout@.service")
     limit = parse_duration(service["Service", "TimeoutStartSec"].removesuffix("in"))
 
     assert service["Service", "Type"] == "oneshot"
-    assert service["Service", "SuccessExitStatus"].split() == ["10", "30"]
+    assert service["Service", "ExecStart"].split()[0] == "/opt/runbooks/examples/unattended.sh"
+    assert ("Service", "SuccessExitStatus") not in service
     assert service["Service", "KillMode"] == "mixed"
     assert service["Service", "User"] == "runbooks"
     assert limit > parse_duration(make_parser().parse_args(["run", "x"]).timeout)
@@ -249,6 +252,17 @@ def test_unattended_when_a_person_should_look_shows_it_and_fails(tmp_path, code)
     assert done.returncode == code
     assert done.stdout == "FAIL $HOME\nwhy\n"
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("outcome", ["failed", "timed_out"])
+def test_unattended_shows_an_execution_that_died(tmp_path, ledger, outcome):
+    """It is 30 like one that sees nothing, but no look was judged, so the rollout itself never calls a person."""
+    run = start_run(ledger=ledger, runs_folder=tmp_path / "runs", runbook="gradual_rollout", environment="site")
+    died = Finished(run, outcome, "the kernel died", None).text(record="runs/x")
+    (tmp_path / "said").write_text(died, encoding="utf-8")
+    done = run_unattended(tmp_path, f"cat {tmp_path}/said; exit 30", RUNBOOKS_LOG=str(tmp_path / "log"))
+
+    assert (done.returncode, done.stdout) == (30, died)
 
 
 def test_unattended_takes_secrets_from_a_file_and_shows_none(tmp_path):

@@ -78,6 +78,26 @@ def test_decide_without_a_due_look_changes_nothing_and_shows_the_last_gates():
     assert found.gates == judged(past).gates
 
 
+def test_decide_between_two_looks_acts_on_a_changed_flag_and_on_harm_and_says_what_it_cannot_read():
+    """None of the three waits for the next look; each before the first one as well, but for harm."""
+    past = healthy(25)
+    changed = decide(flag(50), history(past), None, past[-1].ended_at, POLICY)
+    assert (changed.reasons[0], changed.pauses, changed.gates) == (Reason.FLAG_CHANGED, True, judged(past).gates)
+    assert decide(flag(50), history(), None, BEGAN, POLICY).pauses
+
+    harmed = [*healthy(3), window(3, penetration_ratio=0.9)]
+    found = decide(flag(), history(harmed), None, harmed[-1].ended_at, POLICY)
+    assert found == judged(harmed)
+    assert found.verb is Verb.ROLLBACK
+    found = decide(flag(50), history(harmed), None, harmed[-1].ended_at, POLICY)
+    assert (found.verb, found.pauses) == (Verb.HOLD, True)
+    assert "Known harm: penetration" in found.text
+
+    unread = decide(replace(NO_FLAG, reason="no\nshell"), history(past), None, past[-1].ended_at, POLICY)
+    assert (unread.verb, unread.reasons) == (Verb.HOLD, (Reason.FLAG_UNREAD, Reason.NOT_DUE))
+    assert "no shell" in unread.text
+
+
 def test_decide_before_the_first_look_has_no_gates():
     """A stage that has just begun."""
     found = decide(flag(), history(), None, BEGAN, POLICY)

@@ -151,6 +151,14 @@ def test_served_first_look_may_still_show_the_old_percentage():
     assert gate(judged([window(0), later]), "served").now == "10 … 25 %"
 
 
+def test_served_the_old_percentage_at_first_leaves_nothing_unknown():
+    """A gauge that is scraped half a minute after a promotion is no reason to call somebody."""
+    found = judged([window(0, served_percent=(10, 25))])
+
+    assert [each.id for each in found.gates if each.stand is Stand.UNKNOWN] == []
+    assert (found.reasons, gate(found, "baseline hit rate").reason) == ((Reason.SOAKING,), "on its way")
+
+
 def test_observed_too_little_makes_the_whole_look_unknown():
     """Half an hour says little about an hour, even where it looks critical."""
     found = judged([*healthy(2), window(2, observed_ratio=0.5, penetration_ratio=0.9)])

@@ -19,11 +19,12 @@ from runbooks_lib.operations.rollout_grid import MOST_CAUGHT_UP, due_windows, ne
 from runbooks_lib.operations.rollout_looks import Judged
 from runbooks_lib.operations.rollout_replay import policy_for_replay, replay_campaign, show_replay
 from runbooks_lib.operations.rollout_status import order_line, status_of
+from runbooks_lib.operations.rollout_tell import hold_message
 from runbooks_lib.operations.rollout_verdict import status_word
 from runbooks_lib.operations.rollout_work import Came
 from runbooks_lib.policy import Policy
 from runbooks_lib.presentation.notify import Message, Sender, tell
-from runbooks_lib.presentation.rollout import render_status, show_status
+from runbooks_lib.presentation.rollout import render_status, show_gates, show_status, stage_lines
 from runbooks_lib.records.campaigns import Campaigns
 
 HOUR = timedelta(hours=1)
@@ -79,6 +80,17 @@ def test_status_shows_stages_soak_gates_next_look_and_how_to_stop(campaign):
     assert all(len(line) <= 120 for line in lines)
 
 
+@pytest.mark.parametrize("width", [1, 60, 80, 100, 120, 400])
+def test_status_fits_the_terminal_and_cuts_no_evidence(campaign, width):
+    """Prose and the table of gates are wrapped; a command is not, because it is there to be pasted."""
+    text = render_status(status_of(campaign, at(campaign, 1, 30)), width=width)
+    prose = [line for line in text.splitlines()[1:] if "runbooks rollout" not in line]
+
+    assert all(len(line) <= min(max(60, width), 120) for line in prose)
+    assert "regression; e-value 43, look 17" in re.sub(r"\s+", " ", text)
+    assert "  runbooks rollout pause ENHANCED_CACHE --environment production --reason WHY" in text.splitlines()
+
+
 def test_status_in_a_notebook_holds_the_same_and_no_markup_of_strangers(ledger):
     """HTML is escaped, control characters are not shown."""
     found = opened(ledger)
@@ -118,7 +130,27 @@ def test_status_of_an_ended_campaign_says_how_and_offers_no_order(ledger, campai
     """Who and why stand below the heading."""
     found = status_of(Campaigns(ledger).ended(campaign, end, reason="errors", **WHO), at(campaign, 5))
     assert (found.word, found.status, found.steps, found.next_look_at) == (word, status, (), None)
+    assert found.heading.endswith(" · ended at 10 %")
+    assert stage_lines(found)[1].startswith("✓     ×  17 h")
     assert found.text.endswith(": errors")
+
+
+def test_status_of_a_complete_campaign_has_every_stage_ticked(ledger):
+    """Everybody has the feature: no stage is left to stand at."""
+    found = opened(ledger)
+    for stage in found.stages[1:]:
+        found = moved(ledger, found, stage)
+    shown = status_of(Campaigns(ledger).ended(found, "complete", reason="soaked", **WHO), at(found, 30))
+
+    assert shown.heading.endswith(" · 100 % of 100 %")
+    assert (stage_lines(shown)[1].count("✓"), "×" in stage_lines(shown)[1]) == (len(found.stages), False)
+
+
+def test_gates_before_the_first_look_are_a_sentence_and_no_empty_table():
+    """A table of headings alone tells nobody anything."""
+    shown = show_gates(())
+    assert shown.text == "No gate was judged at this stage yet."
+    assert "<table" not in shown.html
 
 
 def test_status_before_the_first_look_and_of_a_decision_not_carried_out(ledger):
@@ -250,6 +282,32 @@ def test_tell_with_nobody_to_tell_or_no_ledger_never_raises(ledger, tmp_path):
     assert "the ledger does not know who was told" in failure
     (failure,) = tell(message, dataclasses.replace(sender, addresses=notify))
     assert failure == "team 1 (nonsense) was not told: its address in [notify] is none that Apprise knows"
+
+
+@pytest.mark.parametrize(
+    ("reason", "looks", "key", "urgent"),
+    [
+        (Reason.SOAKING, 3, None, False),
+        (Reason.UNKNOWN, 2, None, False),
+        (Reason.UNKNOWN, 3, "unknown:1:1", True),
+        (Reason.WARNING, 3, "warned:1:1", False),
+        (Reason.EXPOSURE, 4, "warned:1:1", False),
+        (Reason.SOAKING, 5, None, False),
+        (Reason.SOAKING, 6, "late:1:2", False),
+        (Reason.SOAKING, 8, "late:1:2", False),
+        (Reason.SOAKING, 9, "late:1:3", False),
+    ],
+)
+def test_hold_that_lasts_is_told_once_whatever_keeps_it(ledger, reason, looks, key, urgent):
+    """Blind or warned: three looks in a row. Any other, such as a site without traffic: at twice its soak, at thrice."""
+    campaign = moved(ledger, opened(ledger, soak="3h"), 10)
+    for _ in range(looks):
+        look = look_after(campaign, decision=kept(reasons=(reason,), text="25 %: waits\x1b[31m"))
+        campaign = Campaigns(ledger).looked(campaign, look)
+    found = hold_message(campaign, "report.html")
+
+    assert (found and found.key, bool(found and found.urgent)) == (key, urgent)
+    assert found is None or "\x1b" not in found.body
 
 
 def test_status_is_machine_readable(campaign):

@@ -210,3 +210,9 @@ def sign_command(item: str, release: str, environment: str) -> str:
     """The command that signs an item off, ready to be filled in; nothing in it can be taken for shell syntax."""
     words = ["runbooks", "checklist", release, "--environment", environment, "--sign", item]
     return shlex.join([*words, "--by", "NAME", "--note", "WHAT WAS DONE"])
+
+
+def waive_command(item: str, release: str, environment: str) -> str:
+    """The command that goes on without an item, ready to be filled in."""
+    words = ["runbooks", "checklist", release, "--environment", environment, "--sign", item]
+    return shlex.join([*words, "--by", "NAME", "--waive", "WHY"])

@@ -22,7 +22,7 @@ from statistics import median
 from runbooks_lib import units
 from runbooks_lib.facts.rollout import BaselineSlot, RolloutWindow
 from runbooks_lib.judgement.rollout.comparison import fine
-from runbooks_lib.judgement.rollout.instrument import gap_of, quantile
+from runbooks_lib.judgement.rollout.instrument import gap_of, quantile, serves
 from runbooks_lib.judgement.rollout.model import Gate, StageHistory, Stand
 from runbooks_lib.judgement.rollout.reference import NOISE_LOOKS, Reference, drop_points, sane_ratio
 from runbooks_lib.judgement.rollout.spending import alpha_per_test, look_bound
@@ -154,7 +154,9 @@ def _hit_rate(  # noqa: PLR0913, PLR0917 - the parts of one stage, taken apart o
         drop = drop_points(window, percentage, reference, policy)
         if drop is not None and number >= warmed_from:
             drops.add(drop)
-        stands.append(_hit_stand(drop, drops, percentage, policy, alpha))
+        # While another percentage was served too, nothing is compared; that it was, the gate "served" says.
+        elsewhere = serves(window, percentage) is False
+        stands.append(Stand.WAIT if elsewhere else _hit_stand(drop, drops, percentage, policy, alpha))
     gate = _hit_gate(windows[-1], stands[-1], drops, percentage, reference, policy)
     return Track(gate, tuple(stands), blocks=percentage > 0 and stands[-1] is Stand.WAIT)
 
@@ -188,7 +190,8 @@ def _hit_gate(  # noqa: PLR0913, PLR0917 - as above
 ) -> Gate:
     expected = reference.hit_ratio(window)
     missing = "no baseline" if expected is None else gap_of(window, "hit rate")
-    waits = "cold" if percentage else "measures the noise"
+    cold = "on its way" if serves(window, percentage) is False else "cold"
+    waits = cold if percentage else "measures the noise"
     z, least = drops.z if drops.looks else 0.0, _least_drop_points(percentage, policy)
     bound = look_bound(drops.looks, policy.planned_looks, alpha_per_test(policy))
     at = "not tested now" if math.isinf(bound) else f"rollback at {bound:.1f}"

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from runbooks_lib import units
@@ -83,7 +83,8 @@ def decide(
     Args:
         flag: as it is now.
         history: of the stage, without the newest window.
-        samples: the newest window; None where none is due: nothing changes then.
+        samples: the newest window; None where none is due: then only a flag that a person changed, and harm that was
+            found and is still there, lead to anything.
         now: aware UTC; a window that ends later has not been measured yet.
         policy: what was approved.
 
@@ -99,9 +100,8 @@ def decide(
     if windows and windows[-1].ended_at > now:
         raise ValueError(f"the window until {windows[-1].ended_at} has not ended at {now}")
     standing = _judge(flag, history, windows, policy)
-    if samples is None:
-        return _decision(history, standing, Verb.HOLD, [Reason.NOT_DUE], "No look is due; nothing changes.")
-    return _decide(flag, history, standing, policy)
+    decision = _decide(flag, history, standing, policy)
+    return decision if samples is not None else _between_looks(flag, history, decision)
 
 
 def _judge(
@@ -128,12 +128,27 @@ def _judge(
     return _Standing(tracks, windows, healthy, soaked, uncounted_seconds(history, windows, soaked))
 
 
+def _between_looks(flag: Flag | Unreadable, history: StageHistory, last: Decision) -> Decision:
+    """No look is due: a person's change and known harm are acted on at once; nothing else leads to anything."""
+    if last.pauses or last.verb is Verb.ROLLBACK:
+        return last
+    if isinstance(flag, Unreadable):
+        text = f"No look is due, and the flag could not be read: {one_line(flag.reason)}."
+        return replace(last, verb=Verb.HOLD, reasons=(Reason.FLAG_UNREAD, Reason.NOT_DUE), text=text)
+    text = "No look is due; nothing changes."
+    if history.windows:
+        text = f"{text} The last one: {last.text}"
+    return replace(last, verb=Verb.HOLD, reasons=(Reason.NOT_DUE,), text=text, next_percentage=None, complete=False)
+
+
 def _decide(flag: Flag | Unreadable, history: StageHistory, standing: _Standing, policy: RolloutPolicy) -> Decision:
     harm = [track for track in standing.tracks if track.confirmed(policy.confirm_looks)]
     reasons = _holding(flag, history, standing, policy)
     escalates = standing.unknown_looks() >= policy.escalate_looks or Reason.NO_STAGE in reasons
     if isinstance(flag, Flag) and (changed := _changed(flag, history)):
         others = [_harm_reason(harm), *reasons] if harm else reasons
+        # Whoever is called at night must not take it for a formality.
+        changed = f"{changed} Known harm: {_tell(harm)}." if harm else changed
         return _decision(history, standing, Verb.HOLD, [Reason.FLAG_CHANGED, *others], changed, escalates=escalates)
     if harm:
         text = f"Rolls back from {history.percentage} %: {_tell(harm)}."
@@ -179,7 +194,8 @@ def _go_on(history: StageHistory, standing: _Standing, policy: RolloutPolicy) ->
     passed = len(recent) >= policy.pass_looks and all(recent) and math.isfinite(standing.healthy_seconds)
     soak = f"{units.duration(standing.healthy_seconds)} of {units.duration(policy.soak_seconds)} observed healthy"
     if not (soaked and passed) or waiting:
-        more = f"; waits for {_tell(waiting)}" if waiting else ""
+        # By name alone: while nearly all of them wait, their numbers would bury the soak; they stand beside each gate.
+        more = f"; waits for {', '.join(track.gate.id for track in waiting)}" if waiting else ""
         return _decision(history, standing, Verb.HOLD, [Reason.SOAKING], f"{history.percentage} %: {soak}{more}.")
     following = [stage for stage in policy.stages if stage > history.percentage]
     if not following:

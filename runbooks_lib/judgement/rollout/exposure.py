@@ -161,8 +161,13 @@ def _gate(window: RolloutWindow, exposed: Exposed, expected: Expected, stand: St
         "exposure",
         stand,
         now=units.percent(exposed.share) if exposed.total else "no requests",
-        limit="not known" if expected.share is None else f"{expected.share * 100:.3g} ± {allowed:.2g} %",
+        limit="not known" if expected.share is None else f"{expected.share * 100:.3g} ± {_points(allowed)} %",
         margin="" if off is None else f"{allowed - off:+.1f}",
         evidence=f"{units.count(exposed.total)} requests of this stage",
         reason=reasons[stand],
     )
+
+
+def _points(allowed: float) -> str:
+    """Two digits; of hardly any requests every share is possible, which is no 1.6e+02."""
+    return f"{allowed:.2g}" if allowed < 99 else "100"

@@ -178,7 +178,7 @@ def _warming(windows: Sequence[RolloutWindow], threshold: Threshold, far: float)
     gate = Gate(
         "warming",
         stand,
-        now=("not known" if stand is Stand.UNKNOWN else "no task") if edge is None else f"over {units.seconds(edge)}",
+        now=_slowest(edge) if edge is not None else "not known" if stand is Stand.UNKNOWN else "no task",
         limit=f"≤ {units.seconds(threshold.warn)}",
         evidence="slowest task" if edge is not None else "",
         reason=gap_of(last, "warming") if stand is Stand.UNKNOWN else _REASONS.get(stand, ""),
@@ -192,3 +192,8 @@ def _warming_stand(window: RolloutWindow, threshold: Threshold) -> Stand:
     if edge is None:
         return Stand.UNKNOWN if "warming" in window.gaps else Stand.WAIT
     return Stand.FAIL if edge >= threshold.fail else Stand.WARN if edge >= threshold.warn else Stand.PASS
+
+
+def _slowest(edge_seconds: float) -> str:
+    """Where the histogram has the slowest task: above that edge; in the lowest bucket there is none to name."""
+    return f"over {units.seconds(edge_seconds)}" if edge_seconds else "in the lowest bucket"
