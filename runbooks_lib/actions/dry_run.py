@@ -13,7 +13,7 @@ from runbooks_lib.actions.plan import Guard, Plan
 from runbooks_lib.actions.site import Site
 from runbooks_lib.errors import RecordError, RefusedError
 from runbooks_lib.records.intentions import open_intentions
-from runbooks_lib.records.leases import Leases, shown_lease
+from runbooks_lib.records.leases import LeaseHeldError, Leases
 from runbooks_lib.redaction import one_line
 from runbooks_lib.target import places_of
 
@@ -51,7 +51,7 @@ def dry_run(call: Call) -> Outcome:
 def _with_surroundings(plan: Plan, desk: Desk) -> Plan:
     """The plan with what the ledger knows: who holds its locks, and which earlier change of the same is in doubt."""
     mine = {desk.run_id, *(lease.holder for lease in desk.leases)}
-    name, hint = "nobody else holds the lock", "see: runbooks locks"
+    name = "nobody else holds the lock"
     try:
         held = [
             lease
@@ -62,8 +62,9 @@ def _with_surroundings(plan: Plan, desk: Desk) -> Plan:
     except RecordError as error:
         guard = Guard(name, holds=None, detail=one_line(error.message), hint=error.hint)
         return replace(plan, guards=(*plan.guards, guard))
-    others = [shown_lease(lease) for lease in held if lease.holder not in mine]
-    guard = Guard(name, holds=not others, detail="; ".join(others), hint=hint if others else "")
+    others = [LeaseHeldError(lease, plan.environment) for lease in held if lease.holder not in mine]
+    told = "; ".join(error.message for error in others)
+    guard = Guard(name, holds=not others, detail=told, hint=others[0].hint if others else "")
     notes = tuple(
         f"{one_line(found.action)} by {one_line(found.operator)} at {found.at:%Y-%m-%d %H:%M:%S}Z may have changed the "
         f"same; check: runbooks check {found.action_id}"

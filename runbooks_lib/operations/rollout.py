@@ -153,7 +153,8 @@ def _act(work: Work) -> None:
         return
     campaign = settle(work, campaign)
     # A person who takes the feature away is not kept from it by what an earlier execution left.
-    goes_on = {"abort": {Came.PAUSED, Came.UNSETTLED, Came.BEGUN, Came.PROMOTED}, "promote": {Came.BEGUN}}
+    stops = {Came.UNSETTLED, Came.BEGUN, Came.PROMOTED}
+    goes_on = {"abort": {Came.PAUSED, *stops}, "pause": stops, "promote": {Came.BEGUN}}
     if work.came is Came.NOTHING or work.came in goes_on.get(action, {Came.PROMOTED, Came.BEGUN}):
         _ORDERS[action](work, campaign)
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from runbooks_lib.actions.check import check
 from runbooks_lib.actions.outcome import Outcome, Result
+from runbooks_lib.errors import RefusedError
 from runbooks_lib.judgement.rollout.model import Verb
 from runbooks_lib.operations.rollout_steps import (
     end_rolled_back,
@@ -96,7 +97,13 @@ def _open_changes(work: Work, campaign: Campaign) -> Iterator[OpenIntention]:
 def _checked(work: Work, begun: OpenIntention, campaign: Campaign | None) -> Outcome:
     """Look, under the lock, whether the change is there; the intention is settled unless it could not be read."""
     leases = own_leases(work, campaign) if campaign is not None else ()
-    outcome = check(begun.action_id, work.desk(leases))
+    try:
+        outcome = check(begun.action_id, work.desk(leases))
+    except RefusedError as error:
+        # The configuration leads elsewhere by now, or somebody else changes the same: a person can still take it away.
+        work.stop(error)
+        work.ends(Came.UNSETTLED, f"what came of {begun.action} cannot be told: {error.message}")
+        return work.outcomes[-1]
     work.keep(outcome)
     work.runbook.unconfirmed = read_unconfirmed(work.ledger, work.environment.name)
     if outcome.result is Result.MAY_HAVE_CHANGED:

@@ -179,7 +179,12 @@ def _steps(rollout: RolloutRun) -> tuple[NextStep, ...]:
 
 
 def _as_order(step: NextStep, rollout: RolloutRun) -> NextStep:
-    """What confirms a promotion is the order itself, so that the campaign knows of it at once."""
+    """What confirms a promotion is the order itself, so that the campaign knows of it at once; so is what undoes one.
+
+    While it is under way its own lock refuses an ordinary change of the flag.
+    """
+    if step.text.startswith(UNDO_TEXT) and rollout.campaign and rollout.campaign.state is not CampaignState.ENDED:
+        return replace(step, text="To take it away again", command=order_line(rollout.campaign, "abort"))
     planned, _, digest = step.command.partition(" --confirm ")
     if rollout.campaign is None or not digest or not planned.startswith("runbooks change move_rollout "):
         return step
@@ -188,9 +193,15 @@ def _as_order(step: NextStep, rollout: RolloutRun) -> NextStep:
 
 
 def _own_step(rollout: RolloutRun) -> tuple[NextStep, ...]:
-    """How to do what was only judged."""
-    if rollout.campaign is None or rollout.came is not Came.JUDGED or rollout.decision is None:
+    """How to do what was only judged, or to go on with what has begun."""
+    texts = {
+        Came.JUDGED: "To judge and act (records the look)",
+        Came.BEGUN: "To go on: again and again, from cron or by hand; each time it judges what is due",
+        Came.RESUMED: "To go on: again and again, from cron or by hand; each time it judges what is due",
+    }
+    text = texts.get(rollout.came)
+    if text is None or rollout.campaign is None or (rollout.came is Came.JUDGED and rollout.decision is None):
         return ()
     words = ["runbooks", "run", "gradual_rollout", "--environment", rollout.campaign.environment, "-p", "confirm=auto"]
     words += ["-p", f"feature={rollout.feature}"] if rollout.feature != DEFAULT_FEATURE else []
-    return (NextStep("To judge and act (records the look)", shlex.join(words)),)
+    return (NextStep(text, shlex.join(words)),)

@@ -165,7 +165,10 @@ def observed_in_part(h):
 def stale_percentage(h):
     """One process goes on serving 25 % for a while; a counter that shows a percentage of its own."""
     h.site("late", instance="a")
+    h.requests("late", "legacy", 1, instance="b")
     h.flag("late", lambda at: 25 if at < END - 300 else 10, instance="b")
+    h.requests("late", "legacy", 0, instance="worker")
+    h.flag("late", lambda _: 100, instance="worker")
 
 
 def no_numbers(h):
@@ -310,7 +313,7 @@ def test_window_of_an_idle_site_counts_nothing_and_has_no_rate(window):
 
 
 def test_window_shows_the_stale_percentage_of_one_process(window):
-    """It served 25 % for a part of the window, however briefly."""
+    """It served 25 % for a part of the window, however briefly; a worker that serves nobody does not count."""
     assert window("late").served_percent == (10, 25)
 
 
@@ -369,12 +372,12 @@ def test_window_of_a_target_that_does_not_answer_is_target_down(window):
 
 
 def test_window_of_a_site_that_was_hardly_scraped_has_too_few_samples(window):
-    """Three samples are no window."""
+    """Three samples are no window; how many bins they fall into depends on where the bins begin."""
     found = window("new")
 
     assert found.gaps["cohorts"] == found.gaps["hit rate"] == Gap.TOO_FEW
     assert (found.enhanced, found.hit_ratio) == (None, None)
-    assert found.observed_ratio < 0.5
+    assert found.observed_ratio < 0.75
 
 
 def test_window_of_a_job_that_never_was_has_no_series(window):

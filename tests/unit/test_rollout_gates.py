@@ -467,6 +467,16 @@ def test_baseline_drop_that_was_there_at_zero_percent_is_not_the_features():
     assert judged(drop(15, 12), percentage=50, zero_windows=zero).verb is Verb.ROLLBACK
 
 
+@pytest.mark.parametrize("looks", [1, 2, 5])
+def test_baseline_drop_that_a_short_zero_stage_had_already_is_not_the_features(looks):
+    """Two looks at 0 % do not show the noise, but that it was so before anybody got the feature they do."""
+    began = BEGAN - timedelta(days=1)
+    zero = tuple(window(i, percentage=0, began=began, hit_ratio=HIT_RATIO - 0.08) for i in range(looks))
+
+    assert judged(drop(8, 12), percentage=50, zero_windows=zero).verb is Verb.HOLD
+    assert judged(drop(20, 12), percentage=50, zero_windows=zero).verb is Verb.ROLLBACK
+
+
 def test_baseline_compares_with_the_same_hour_of_day():
     """Nights are worse; a night like the night before is no drop."""
     profile = [0.91 - 0.10 * (hour < 6) for hour in range(24)]

@@ -98,8 +98,11 @@ def z_of_t(t: float, freedom: int) -> float:
 def noise(zero_windows: Sequence[RolloutWindow], reference: Reference, policy: RolloutPolicy) -> Noise:
     """What the 0 % stage says about the drop: its usual size and how it scatters."""
     drops = [drop for window in zero_windows if (drop := drop_points(window, 0, reference, policy)) is not None]
-    if len(drops) < NOISE_LOOKS:
+    if not drops:
         return Noise()
+    if len(drops) < NOISE_LOOKS:
+        # Too few to show how it scatters; that it was so before anybody got the feature they do show.
+        return Noise(median(drops), None, len(drops))
     mean = sum(drops) / len(drops)
     variance = sum((drop - mean) ** 2 for drop in drops) / (len(drops) - 1)
     return Noise(median(drops), max(LEAST_NOISE_POINTS, math.sqrt(variance)), len(drops))
@@ -135,7 +138,8 @@ class _Drops:
         if self.looks < 2:
             return 0.0
         variance = (self.squares - self.sum * self.mean) / (self.looks - 1)
-        error = max(LEAST_NOISE_POINTS, math.sqrt(max(0.0, variance))) / math.sqrt(self.looks)
+        offset_share = 1 / self.noise.looks if self.noise.looks else 0.0
+        error = max(LEAST_NOISE_POINTS, math.sqrt(max(0.0, variance))) * math.sqrt(1 / self.looks + offset_share)
         return z_of_t(self.mean / error, self.looks - 1)
 
 

@@ -137,8 +137,8 @@ class RolloutMetrics:
             "penetration": {"penetration": self._growth(ATTEMPTS, seconds)},
             "warming": {"warming": self._growth(f"{WARMING_SECONDS}_bucket", seconds, "le")},
             "flag": {
-                "flag lowest": f"min_over_time({flag}[{window}])",
-                "flag highest": f"max_over_time({flag}[{window}])",
+                "flag lowest": self._of_serving(f"min_over_time({flag}[{window}])", window),
+                "flag highest": self._of_serving(f"max_over_time({flag}[{window}])", window),
             },
             "scrapes": {
                 "scrapes succeeded": scraping.succeeded(self._selectors, seconds),
@@ -199,6 +199,14 @@ class RolloutMetrics:
     def _growth(self, metric: str, seconds: float, *labels: str) -> str:
         by = f" by ({', '.join(labels)})" if labels else ""
         return f"sum{by} ({promql.growth(self._prometheus.selector(metric), self._selectors.up, seconds)})"
+
+    def _of_serving(self, values: str, window: str) -> str:
+        """Of the targets that answered requests in the window; of all where none did.
+
+        An idle process (a worker without tasks) shows what it served last, perhaps hours ago, and serves nobody.
+        """
+        serving = f"sum by (job, instance) (increase({self._selectors.requests}[{window}])) > 0"
+        return f"({values} and on (job, instance) ({serving})) or ({values} unless on () count({serving}))"
 
     def _flag(self, feature: str) -> str:
         return self._prometheus.selector(FLAG, promql.matcher("feature", feature))
