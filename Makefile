@@ -38,8 +38,7 @@ test: setup ## All tests: lint, types, library, site, sandbox, notebooks
 	@$(BIN)/ruff format --check --quiet . || { echo "not formatted: run 'make format'"; exit 1; }
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy --no-error-summary
-	@cd sandbox/site && ../../$(BIN)/python manage.py test --verbosity 1
-	@tests/lanes.sh $(BIN)/python
+	@tests/lanes.sh $(abspath $(BIN)/python)
 
 test-quick: $(READY) ## Unit tests only: no server, some seconds
 	@$(BIN)/python -m pytest tests/unit -q

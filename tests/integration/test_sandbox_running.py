@@ -134,7 +134,8 @@ def test_fault_penetration_attack_shows_and_heals(healthy_sandbox):
         healthy_sandbox.inject("penetration_attack")
     assert set(healthy_sandbox.status().faults) == {"penetration_attack"}
     eventually(lambda: (vitals_now(healthy_sandbox).penetration_ratio or 0) > 0.20, seconds=30)
-    assert vitals_now(healthy_sandbox).hit_ratio > 0.8
+    # The first look at each of the strange ids is a miss; from then on its absence is what the cache holds.
+    eventually(lambda: (vitals_now(healthy_sandbox).hit_ratio or 0) > 0.8, seconds=30)
     assert healthy_sandbox.heal("penetration_attack") is True
     assert healthy_sandbox.heal("penetration_attack") is False
     eventually(lambda: vitals_now(healthy_sandbox).penetration_ratio < 0.03, seconds=30)

@@ -31,7 +31,7 @@ def test_pre_deployment_notebook_backs_up_keeps_the_day_and_never_sets_the_flag_
     assert latest_baseline(ledger, "sandbox").slot_seconds == 60
     assert cell_text(at_sandbox, record, "baseline").count("\n") > 24
     assert "The day until " in cell_text(at_sandbox, record, "baseline-figure")
-    assert "deploy.staging: Deploy new code to staging | open" in cell_text(at_sandbox, record, "checklist")
+    assert "open | deploy.staging: Deploy new code to staging" in cell_text(at_sandbox, record, "checklist")
 
 
 def test_pre_deployment_notebook_without_a_release_ends_with_what_is_missing(nowhere):
