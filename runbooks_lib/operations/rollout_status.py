@@ -130,7 +130,7 @@ def _steps(campaign: Campaign) -> tuple[NextStep, ...]:
 
 def _notes(campaign: Campaign) -> tuple[str, ...]:
     approved = f", approved by {campaign.approver}" if campaign.approver else ""
-    began = f"Begun {units.timestamp(campaign.opened_at)} by {campaign.opened_by}{approved}."
+    began = f"Begun {units.timestamp(campaign.opened_at)} by {campaign.opened_by}{approved}".rstrip(".") + "."
     if campaign.baseline is None:
         return (began, "No baseline was recorded: nothing is compared with the day before.")
     complete = units.percent(campaign.baseline.complete_ratio)

@@ -69,7 +69,7 @@ def judge_rollout(runbook: Runbook, rollout: RolloutRun) -> Verdict:
         verdict,
         status=status,
         headline=f"{rollout.feature}: {rollout.text}",
-        rule="; ".join(evidence_lines(_deciding(rollout)[0])[:2]) if known_harm else "",
+        rule="; ".join(evidence_lines(_harmful(rollout))[:2]) if known_harm else "",
         notes=notes,
         # To put a feature back that was just taken away is the last thing to do.
         next_steps=(*_own_step(rollout), *sorted(verdict.next_steps, key=lambda step: step.text.startswith(UNDO_TEXT))),
@@ -117,6 +117,10 @@ def _deciding(rollout: RolloutRun) -> tuple[tuple[Gate, ...], str]:
     if last is None or rollout.came not in (Came.ROLLED_BACK, Came.FAILED):
         return (), ""
     return gates_of(last), f"look {last.look} at {last.percentage} %"
+
+
+def _harmful(rollout: RolloutRun) -> list[Gate]:
+    return [gate for gate in _deciding(rollout)[0] if gate.stand is Stand.FAIL]
 
 
 def show_rollout(what: Campaign | RolloutRun | Unreadable | None, runbook: Runbook) -> Shown:

@@ -199,7 +199,7 @@ def _hit_gate(  # noqa: PLR0913, PLR0917 - as above
     z, least = drops.z if drops.looks else 0.0, _least_drop_points(percentage, policy)
     bound = look_bound(drops.looks, policy.planned_looks, alpha_per_test(policy))
     at = "not tested now" if math.isinf(bound) else f"rollback at {bound:.1f}"
-    shown = f"drop {drops.mean:+.1f} points, z {z:.1f} ({at}), look {drops.looks} of {policy.planned_looks}"
+    shown = f"drop {drops.mean:+.1f} points, z {z:.1f} ({at}), look {drops.looks} ({policy.planned_looks} planned)"
     return Gate(
         "baseline hit rate",
         stand,

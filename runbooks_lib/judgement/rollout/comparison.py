@@ -224,7 +224,7 @@ def _latency(
     bound = look_bound(counts.looks, policy.planned_looks, alpha_per_test(policy))
     z = min(tail_z(counts, test.tolerance), tail_z(rest, test.tolerance)) if counts.looks > 1 else 0.0
     at = "not tested now" if math.isinf(bound) else f"rollback at {bound:.1f}"
-    shown = f"z {z:.1f} ({at}), look {counts.looks} of {policy.planned_looks}{_p95s(windows[-1])}"
+    shown = f"z {z:.1f} ({at}), look {counts.looks} ({policy.planned_looks} planned){_p95s(windows[-1])}"
     return _judged(test, windows, counts, policy, harm=z >= bound, shown=shown)
 
 
