@@ -50,6 +50,7 @@ from runbooks_lib.operations.keyspace import (
 )
 from runbooks_lib.operations.recovery import show_recovery
 from runbooks_lib.operations.rollout import execute_rollout, read_rollout
+from runbooks_lib.operations.rollout_opinion import show_second_opinion
 from runbooks_lib.operations.rollout_verdict import judge_rollout, show_looks, show_rollout
 from runbooks_lib.operations.throttling import choose_reset, judge_throttling, read_throttling, show_fullest
 from runbooks_lib.operations.tuning import (
@@ -173,6 +174,7 @@ __all__ = [
     "show_redis_use",
     "show_rollout",
     "show_routes",
+    "show_second_opinion",
     "show_size",
     "show_startup_warming",
     "show_step",

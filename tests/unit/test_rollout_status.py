@@ -5,18 +5,21 @@ import json
 import re
 import shlex
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 from builders import HOSTILE
-from campaign_builders import FEATURE, PLACE, WHO, look_after, looked, moved, opened
+from campaign_builders import FEATURE, PLACE, WHO, look_after, looked, moved, opened, window_after
 
 from runbooks_lib import config
 from runbooks_lib.errors import ConfigurationError, UsageError
+from runbooks_lib.facts.rollout import CohortSample
 from runbooks_lib.judgement.rollout.model import Decision, Gate, Reason, Stand, Verb
 from runbooks_lib.model import Status
 from runbooks_lib.operations.rollout import RolloutRun
 from runbooks_lib.operations.rollout_grid import MOST_CAUGHT_UP, due_windows, next_look_at
 from runbooks_lib.operations.rollout_looks import Judged
+from runbooks_lib.operations.rollout_opinion import show_second_opinion
 from runbooks_lib.operations.rollout_replay import policy_for_replay, replay_campaign, show_replay
 from runbooks_lib.operations.rollout_status import order_line, status_of
 from runbooks_lib.operations.rollout_tell import hold_message
@@ -316,3 +319,32 @@ def test_status_is_machine_readable(campaign):
 
     found = json.loads(msgspec_json.encode(status_of(campaign, at(campaign, 1))))
     assert (found["percentage"], found["gates"][0]["id"], found["state"]) == (10, "exposure", "running")
+
+
+# Kayenta's word
+
+
+def opinion(campaign):
+    """What the notebook shows after an execution."""
+    rollout = RolloutRun(FEATURE, Came.HELD, "", campaign, (), (), ())
+    return " ".join(show_second_opinion(rollout, SimpleNamespace(policy=Policy())).text.split())
+
+
+def test_second_opinion_says_what_it_rests_on_and_that_it_decides_nothing(ledger):
+    """Asked from five looks on; before that it says how many are missing."""
+    campaign = moved(ledger, opened(ledger), 10)
+    for errors in (2.0, 3.0, 2.0, 4.0, 3.0):
+        assert "not asked yet" in opinion(campaign) or not campaign.stage_looks
+        cohorts = {"enhanced": CohortSample(600.0, errors), "control": CohortSample(5400.0, 9 * errors)}
+        window = window_after(campaign, served_percent=(10.0, 10.0), gaps={}, **cohorts)
+        campaign = Campaigns(ledger).looked(campaign, look_after(campaign, window=window))
+    assert re.search(r"kayenta errors Pass control 0\.47 %", opinion(campaign))
+    assert "5 looks; shown, decides nothing" in opinion(campaign)
+
+
+def test_second_opinion_without_two_cohorts_or_looks_says_so(ledger):
+    """At 0 % nobody has the feature; nothing is shown as agreement."""
+    campaign = opened(ledger)
+    assert opinion(campaign) == "No look was kept at this stage yet."
+    assert opinion(looked(ledger, campaign)) == "At 0 % there are no two cohorts to compare."
+    assert opinion(None) == "No look was kept at this stage yet."
