@@ -38,7 +38,8 @@ test: setup ## All tests: lint, types, library, site, sandbox, notebooks
 	@$(BIN)/ruff format --check --quiet . || { echo "not formatted: run 'make format'"; exit 1; }
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy --no-error-summary
-	@tests/lanes.sh $(abspath $(BIN)/python)
+	@cd sandbox/site && ../../$(BIN)/python manage.py test --verbosity 1
+	@tests/lanes.sh $(BIN)/python
 
 test-quick: $(READY) ## Unit tests only: no server, some seconds
 	@$(BIN)/python -m pytest tests/unit -q

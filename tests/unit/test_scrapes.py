@@ -154,20 +154,20 @@ def test_parse_exposition_name_that_only_begins_alike_is_another_metric():
 )
 def test_parse_exposition_hostile_page_takes_linear_time(text):
     """No page of a few megabytes can keep the operator waiting."""
-    began = time.monotonic()
+    began = time.process_time()
 
     parse(text)
 
-    assert time.monotonic() - began < 4
+    assert time.process_time() - began < 4
 
 
 def test_parse_exposition_large_page_of_other_metrics_costs_little():
     """5 MB of which nothing was asked for are skipped."""
     text = "".join(f'other_metric{{path="/x/{n}"}} {n}\n' for n in range(150_000))
-    began = time.monotonic()
+    began = time.process_time()
 
     assert parse(text + lookups("a", "hit", 1)).values[LOOKUPS]
-    assert time.monotonic() - began < 1
+    assert time.process_time() - began < 1
 
 
 # --- growth ---------------------------------------------------------------------------------------------------------
