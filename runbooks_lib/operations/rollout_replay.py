@@ -14,7 +14,7 @@ from runbooks_lib.judgement.rollout.replay import RecordedLook, RecordedStage, R
 from runbooks_lib.policy import Policy
 from runbooks_lib.presentation.text import plain
 from runbooks_lib.records.campaign import Campaign
-from runbooks_lib.records.campaign_terms import LIMITS, terms_of
+from runbooks_lib.records.campaign_terms import LIMITS, policy_from, terms_of
 from runbooks_lib.rollout_policy import RolloutPolicy
 
 #: What may be tried beside the limits. Not the length of a look: the windows are those that were measured.
@@ -48,14 +48,7 @@ def policy_for_replay(campaign: Campaign, thresholds: Policy, assignments: Seque
             raise UsageError(f"{assignment[:80]!r} {why}", hint=f"name=value; names: {', '.join((*_TEXTS, *LIMITS))}")
         seen.add(name)
         intent[name] = text if name in _TEXTS else _number(name, text)
-    terms = terms_of(intent)
-    return RolloutPolicy(
-        thresholds=thresholds,
-        stages=tuple(terms["stages"]),
-        soak_seconds=terms["soak_seconds"],
-        look_seconds=terms["look_seconds"],
-        **{name: terms[name] for name in LIMITS},
-    )
+    return policy_from(terms_of(intent), thresholds)
 
 
 def replay_campaign(campaign: Campaign, policy: RolloutPolicy) -> Replay:

@@ -19,16 +19,15 @@ from typing import Any
 
 from runbooks_lib.records.campaign import Campaign
 from runbooks_lib.records.campaign_fold import opened_id
-from runbooks_lib.records.event import Event, storable
+from runbooks_lib.records.event import Event, moment_of, storable
 from runbooks_lib.records.intentions import OpenIntention, open_intentions
-from runbooks_lib.records.ledger import Ledger, Writing
+from runbooks_lib.records.ledger import Ledger, Writing, find_event
 from runbooks_lib.records.schema import COLUMNS
 
 START, MOVE = "start_rollout", "move_rollout"
 ROLLBACKS = ("roll_back_features", "disable_feature")
 # ruff: noqa: S608 - every query is made of constants; values are bound
 _INTENDED = f"SELECT {COLUMNS} FROM runbook_events WHERE kind = 'action.intended' AND environment = ?"
-_BY_ID = f"SELECT {COLUMNS} FROM runbook_events WHERE event_id = ?"
 
 
 class StepState(StrEnum):
@@ -77,8 +76,7 @@ class Step:
 
 def find_step(reader: Ledger | Writing, action_id: str) -> Step | None:
     """The change with this id; None where there is none that can be read."""
-    rows = reader.rows(_BY_ID, storable(action_id))
-    event = Event(*rows[0]) if rows else None
+    event = find_event(reader, action_id)
     return None if event is None or event.kind != "action.intended" else _step(reader, event)
 
 
@@ -165,17 +163,14 @@ def open_start(ledger: Ledger, environment: str, feature: str) -> OpenIntention 
 
 def opened(reader: Ledger | Writing, action_id: str) -> bool:
     """Does an event say that this start opened its campaign?"""
-    return bool(reader.rows(_BY_ID, opened_id(action_id)))
+    return find_event(reader, opened_id(action_id)) is not None
 
 
 def _step(reader: Ledger | Writing, event: Event) -> Step | None:
     payload = event.payload
     plan = payload.get("plan")
-    try:
-        began = event.happened_at
-    except ValueError:
-        return None
-    if not isinstance(plan, Mapping):
+    began = moment_of(event)
+    if began is None or not isinstance(plan, Mapping):
         return None
     state, at = _outcome(reader, event.event_id)
     approval = payload.get("approval")
@@ -199,10 +194,9 @@ def _step(reader: Ledger | Writing, event: Event) -> Step | None:
 def _outcome(reader: Ledger | Writing, action_id: str) -> tuple[StepState, datetime | None]:
     """A check that was settled counts before what the change itself could say."""
     for suffix in (":checked", ":ended"):
-        rows = reader.rows(_BY_ID, action_id + suffix)
-        if rows:
-            event = Event(*rows[0])
-            return _state(event), _moment(event)
+        event = find_event(reader, action_id + suffix)
+        if event is not None:
+            return _state(event), moment_of(event)
     return StepState.OPEN, None
 
 
@@ -211,13 +205,6 @@ def _state(event: Event) -> StepState:
     if result == "applied" and event.kind in ("action.ended", "action.checked"):
         return StepState.APPLIED
     return StepState.NOTHING if result in ("refused", "unchanged") else StepState.OTHERWISE
-
-
-def _moment(event: Event) -> datetime | None:
-    try:
-        return event.happened_at
-    except ValueError:
-        return None
 
 
 def _intent(plan: Mapping[str, Any]) -> Mapping[str, Any]:

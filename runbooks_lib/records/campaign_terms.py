@@ -10,6 +10,7 @@ from typing import Any
 
 from runbooks_lib import units
 from runbooks_lib.errors import UsageError
+from runbooks_lib.policy import Policy
 from runbooks_lib.redaction import one_line
 from runbooks_lib.rollout_policy import STAGES, RolloutPolicy
 
@@ -19,6 +20,8 @@ ROLLBACKS = ("auto", "guide", "feature")
 _STAGES_MAX = 50
 #: Of a stage that goes well: one every five minutes of a day, and a few.
 LOOKS_MAX = 300
+#: How long a stage soaks and a look is where nothing else is asked for.
+SOAK, LOOK = "24h", "1h"
 _DURATION_HINT = "write it such as 90s, 15m, 2h or 7d"
 
 #: Field of ``RolloutPolicy`` → its lowest and highest value; whole where its default is.
@@ -59,7 +62,7 @@ def terms_of(intent: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         UsageError: one of them cannot be; it is named with its value.
     """
-    soak, look = (_seconds(name, intent.get(name, usual)) for name, usual in (("soak", "24h"), ("look", "1h")))
+    soak, look = (_seconds(name, intent.get(name, usual)) for name, usual in (("soak", SOAK), ("look", LOOK)))
     if look > soak:
         raise UsageError(
             f"look {units.duration(look)} is longer than soak {units.duration(soak)}",
@@ -79,6 +82,22 @@ def terms_of(intent: Mapping[str, Any]) -> dict[str, Any]:
         "accept_volatile": intent.get("accept_volatile", False) is True,
         **{name: _limit(name, intent.get(name, usual[name]), usual[name]) for name in LIMITS},
     }
+
+
+def policy_from(terms: Mapping[str, Any], thresholds: Policy) -> RolloutPolicy:
+    """The policy that these terms make.
+
+    Args:
+        terms: as ``terms_of`` gives them.
+        thresholds: of the environment.
+    """
+    return RolloutPolicy(
+        thresholds=thresholds,
+        stages=tuple(terms["stages"]),
+        soak_seconds=terms["soak_seconds"],
+        look_seconds=terms["look_seconds"],
+        **{name: terms[name] for name in LIMITS},
+    )
 
 
 def rollback_action(terms: Mapping[str, Any], feature: str) -> str:

@@ -52,8 +52,8 @@ from runbooks_lib.records.campaign_steps import (
     opened,
     unrecorded_move,
 )
-from runbooks_lib.records.campaign_terms import LIMITS
-from runbooks_lib.records.ledger import Ledger, Writing
+from runbooks_lib.records.campaign_terms import policy_from
+from runbooks_lib.records.ledger import Ledger, Writing, find_event
 from runbooks_lib.redaction import one_line, redact, redact_value
 from runbooks_lib.rollout_policy import RolloutPolicy
 
@@ -73,7 +73,6 @@ __all__ = [
     "unrecorded_move",
 ]
 
-_BY_ID = "SELECT seq FROM runbook_events WHERE event_id = ?"
 _LONGEST_REASON = 2_000
 
 
@@ -193,7 +192,7 @@ class Campaigns:
             if now.aborting:
                 raise RefusedError(f"{now.id} is being aborted by {one_line(now.state_by)}", hint=look_again(now))
             name = fold.look_id(now, look.stage_number, look.look)
-            if writing.rows(_BY_ID, name):
+            if find_event(writing, name) is not None:
                 raise RefusedError(f"another execution has recorded look {look.look} already", hint=look_again(now))
             if not fold.follows(now, look):
                 raise RefusedError(not_next(now, look), hint=look_again(now))
@@ -347,7 +346,7 @@ class Campaigns:
         operator: str,
     ) -> Campaign:
         """Add the event, and give the campaign as anybody reads it from now on."""
-        if writing.rows(_BY_ID, name):
+        if find_event(writing, name) is not None:
             raise RefusedError(f"another execution has recorded {name} already", hint=look_again(campaign))
         writing.append(
             kind=kind,
@@ -362,11 +361,4 @@ class Campaigns:
 
 def policy_of(campaign: Campaign, thresholds: Policy) -> RolloutPolicy:
     """How it is judged: as it was approved, with the environment's thresholds."""
-    terms = campaign.parameters
-    return RolloutPolicy(
-        thresholds=thresholds,
-        stages=tuple(terms["stages"]),
-        soak_seconds=terms["soak_seconds"],
-        look_seconds=terms["look_seconds"],
-        **{name: terms[name] for name in LIMITS},
-    )
+    return policy_from(campaign.parameters, thresholds)

@@ -15,14 +15,13 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 from runbooks_lib.checklist import DEPLOY, ITEMS, Checklist, Entry, How, Item, ItemStatus, Phase, item_of, release_named
 from runbooks_lib.errors import RefusedError, UsageError
 from runbooks_lib.records.campaigns import Campaigns
 from runbooks_lib.records.checklist_rollout import rollout_entries
-from runbooks_lib.records.event import Event
+from runbooks_lib.records.event import Event, moment_of
 from runbooks_lib.records.ledger import Ledger
 from runbooks_lib.records.origin import Account, account_in, this_account
 from runbooks_lib.records.people import unfit
@@ -195,7 +194,7 @@ def _only_measured(item: Item, environment: str, release: str) -> RefusedError:
 def _entry(event: Event) -> Entry | None:
     """What an event says; None for one that makes no sense, since somebody may have edited it."""
     payload = event.payload
-    at = _moment(event)
+    at = moment_of(event)
     try:
         status, how = ItemStatus(str(payload.get("status"))), How(str(payload.get("how")))
     except ValueError:
@@ -214,11 +213,3 @@ def _entry(event: Event) -> Entry | None:
         values=values if isinstance(values, dict) else {},
         account="" if account is None else account.shown,
     )
-
-
-def _moment(event: Event) -> datetime | None:
-    """None where somebody has edited the ledger; ``runbooks verify`` says so."""
-    try:
-        return event.happened_at
-    except ValueError:
-        return None

@@ -68,6 +68,14 @@ class Event:
         return event_hash(self, seq)
 
 
+def moment_of(event: Event) -> datetime | None:
+    """``happened_at``; None where somebody has edited the ledger, which ``runbooks verify`` says."""
+    try:
+        return event.happened_at
+    except ValueError:
+        return None
+
+
 def event_hash(event: Event, seq: int | None = None) -> str:
     """SHA-256 (hex) over every field but ``hash``, as one JSON array: no value can run into its neighbour.
 

@@ -21,7 +21,7 @@ from typing import Any
 from runbooks_lib import units
 from runbooks_lib.errors import RefusedError, UsageError
 from runbooks_lib.facts import Entry, Incident
-from runbooks_lib.records.event import Event
+from runbooks_lib.records.event import Event, moment_of
 from runbooks_lib.records.event_words import matters, said
 from runbooks_lib.records.ledger import Ledger
 from runbooks_lib.redaction import one_line, redact
@@ -190,7 +190,7 @@ def _same(made: Incident, other: Incident) -> bool:
 
 
 def _opened(event: Event, name: str, payload: Mapping[str, Any]) -> Incident | None:
-    at = _moment(event)
+    at = moment_of(event)
     severity = payload.get("severity")
     if at is None or severity not in SEVERITIES or not _ID.fullmatch(name):
         return None
@@ -200,7 +200,7 @@ def _opened(event: Event, name: str, payload: Mapping[str, Any]) -> Incident | N
 def _changed(incident: Incident, event: Event) -> Incident:
     if event.kind == CLOSED:
         summary = str(event.payload.get("summary", ""))
-        at = _moment(event) or incident.opened_at
+        at = moment_of(event) or incident.opened_at
         return replace(incident, closed_at=at, closed_by=event.operator, summary=summary, closed_seq=event.seq)
     severity = event.payload.get("severity")
     return replace(incident, severity=severity) if severity in SEVERITIES else incident
@@ -213,7 +213,7 @@ def _belongs(event: Event, incident: Incident) -> bool:
 
 
 def _entry(event: Event) -> Entry:
-    at = _moment(event)
+    at = moment_of(event)
     return Entry(
         at=at or datetime.fromtimestamp(0, units.now().tzinfo),
         operator=one_line(event.operator, longest=60),
@@ -222,11 +222,3 @@ def _entry(event: Event) -> Entry:
         kind=event.kind,
         matters=matters(event),
     )
-
-
-def _moment(event: Event) -> datetime | None:
-    """None where somebody has edited the ledger; ``runbooks verify`` says so."""
-    try:
-        return event.happened_at
-    except ValueError:
-        return None

@@ -18,7 +18,7 @@ from runbooks_lib.records import origin
 from runbooks_lib.records.approvals import Approval, require_unused
 from runbooks_lib.records.event import Event, storable
 from runbooks_lib.records.leases import all_leases, is_held
-from runbooks_lib.records.ledger import Ledger, Writing
+from runbooks_lib.records.ledger import Ledger, Writing, find_event
 from runbooks_lib.records.proposals import Proposal, require_unspent
 from runbooks_lib.records.schema import COLUMNS
 from runbooks_lib.redaction import one_line
@@ -31,7 +31,6 @@ _OPEN = (
     f"AND NOT EXISTS (SELECT 1 FROM runbook_events e WHERE e.event_id = i.event_id || '{_ENDED}') "
     f"AND NOT EXISTS (SELECT 1 FROM runbook_events c WHERE c.event_id = i.event_id || '{_CHECKED}')"
 )
-_BY_ID = f"SELECT {COLUMNS} FROM runbook_events WHERE event_id = ?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,8 +187,8 @@ class Intentions:
         for found in open_intentions(self._ledger):
             if found.action_id == action_id:
                 return found
-        rows = self._ledger.rows(_BY_ID, storable(action_id))
-        if not rows or Event(*rows[0]).kind != "action.intended":
+        event = find_event(self._ledger, action_id)
+        if event is None or event.kind != "action.intended":
             raise UsageError(
                 f"there is no action {one_line(action_id, longest=80)} in the ledger",
                 hint="the ids of all that must be checked: runbooks check",
@@ -220,7 +219,7 @@ class Intentions:
         """
         settled = found.get("confirmed") is not None
         with self._ledger.writing() as writing:
-            if any(writing.rows(_BY_ID, action_id + end) for end in (_ENDED, _CHECKED)):
+            if any(find_event(writing, action_id + end) for end in (_ENDED, _CHECKED)):
                 raise RefusedError(f"it is known by now what came of action {action_id}", hint="see: runbooks log")
             writing.append(
                 kind="action.checked",
@@ -260,8 +259,8 @@ def ended_otherwise(ledger: Ledger, environment: str | None = None) -> tuple[Eve
 
 def _open(ledger: Ledger, event: Event) -> OpenIntention:
     payload = event.payload
-    end = [Event(*row) for row in ledger.rows(_BY_ID, event.event_id + _UNCERTAIN)]
-    ended = end[0].payload if end else {}
+    end = find_event(ledger, event.event_id + _UNCERTAIN)
+    ended = end.payload if end else {}
     process = _process(payload)
     return OpenIntention(
         action_id=event.event_id,

@@ -27,10 +27,11 @@ if TYPE_CHECKING:
     from runbooks_lib.records.cursor import Transaction
     from runbooks_lib.records.database import Database
 
-__all__ = ["ChainFault", "Event", "Ledger", "Writing"]
+__all__ = ["ChainFault", "Event", "Ledger", "Writing", "find_event"]
 
 #: Somebody had removed tables or triggers of the ledger; this event says that they were put back.
 RESTORED = "ledger.restored"
+_BY_ID = f"SELECT {COLUMNS} FROM runbook_events WHERE event_id = ?"  # noqa: S608 - constants
 _LOCKED = "SELECT seq FROM runbook_events WHERE kind = 'lock.acquired'"
 _INSERT = f"INSERT INTO runbook_events ({COLUMNS}) VALUES ({', '.join('?' * len(COLUMNS.split()))})"  # noqa: S608 - constants
 
@@ -228,6 +229,16 @@ class Ledger:
         """Close the connections. A later call opens them again."""
         if "_database" in self.__dict__:
             self._database.close()
+
+
+def find_event(reader: Ledger | Writing, event_id: str) -> Event | None:
+    """The event with this id; None where there is none.
+
+    Raises:
+        RecordError: the ledger could not be read.
+    """
+    rows = reader.rows(_BY_ID, storable(event_id))
+    return Event(*rows[0]) if rows else None
 
 
 class Writing:

@@ -20,19 +20,16 @@ from runbooks_lib.records.campaign_find import find_campaign
 from runbooks_lib.records.campaign_rules import look_again, shown_state
 from runbooks_lib.records.campaign_steps import MOVE, START, Step, StepState, find_step
 from runbooks_lib.records.campaign_terms import terms_of
-from runbooks_lib.records.event import Event, storable
-from runbooks_lib.records.ledger import Ledger, Writing
+from runbooks_lib.records.ledger import Ledger, Writing, find_event
 from runbooks_lib.records.origin import account_in
 from runbooks_lib.records.people import same_person
 from runbooks_lib.records.proposals import SKEW_SECONDS
-from runbooks_lib.records.schema import COLUMNS
 from runbooks_lib.redaction import one_line
 
 #: An approval holds by the ledger's clock; an event tells the time of the machine that wrote it.
 _SKEW = timedelta(seconds=SKEW_SECONDS)
 #: Part of a target: where the site's own code says that it keeps what is not in the cache.
 _DATABASES = "site.databases"
-_BY_ID = f"SELECT {COLUMNS} FROM runbook_events WHERE event_id = ?"  # noqa: S608 - constants
 
 
 class Planned(Protocol):
@@ -144,8 +141,7 @@ def _parts_of_flag(then: Mapping[str, Any], now: Mapping[str, str]) -> frozenset
 
 def _require_approval(reader: Ledger | Writing, start: Step, allowed_signers: Path | None) -> None:
     """Somebody else approved the start, and that approval is in the ledger."""
-    rows = reader.rows(_BY_ID, storable(str(start.approval.get("event", ""))))
-    event = Event(*rows[0]) if rows else None
+    event = find_event(reader, str(start.approval.get("event", "")))
     if event is None or event.kind != "approval.given":
         raise _unapproved(start, "nobody approved it")
     try:

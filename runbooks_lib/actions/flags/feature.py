@@ -34,7 +34,7 @@ _LARGEST_ID = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _OneFlag:
+class OneFlag:
     """What all actions on one flag share."""
 
     name: ClassVar[str]
@@ -51,7 +51,7 @@ class _OneFlag:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _SetsState(_OneFlag):
+class SetsState(OneFlag):
     """Makes the flag stand in a given way."""
 
     #: How the flag shall stand.
@@ -80,7 +80,7 @@ class _SetsState(_OneFlag):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EnableFeature(_SetsState):
+class EnableFeature(SetsState):
     """Serve a feature to everybody.
 
     Attributes:
@@ -94,7 +94,7 @@ class EnableFeature(_SetsState):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DisableFeature(_SetsState):
+class DisableFeature(SetsState):
     """Take a feature away from everybody, those on its whitelist included.
 
     Attributes:
@@ -108,7 +108,7 @@ class DisableFeature(_SetsState):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SetPercentage(_SetsState):
+class SetPercentage(SetsState):
     """Serve a feature to a share of the users; turns its strategy to gradual.
 
     Attributes:
@@ -123,7 +123,7 @@ class SetPercentage(_SetsState):
 
     def __post_init__(self) -> None:
         """Raises UsageError for what can be no name and no percentage."""
-        _SetsState.__post_init__(self)
+        SetsState.__post_init__(self)
         require_percentage(self.percentage)
 
     @property
@@ -133,7 +133,7 @@ class SetPercentage(_SetsState):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _ChangesMembership(_OneFlag):
+class _ChangesMembership(OneFlag):
     """Puts one user on a whitelist or takes one off; how the flag stands otherwise stays."""
 
     adding: ClassVar[bool]
@@ -141,7 +141,7 @@ class _ChangesMembership(_OneFlag):
 
     def __post_init__(self) -> None:
         """Raises UsageError for what can be no name and no user."""
-        _OneFlag.__post_init__(self)
+        OneFlag.__post_init__(self)
         _require_user(self.user_id)
 
     def plan(self, site: Site) -> Plan:

@@ -15,9 +15,10 @@ from runbooks_lib.actions.flags.writes import write_states
 from runbooks_lib.actions.outcome import ReadBack
 from runbooks_lib.actions.plan import Plan
 from runbooks_lib.actions.site import Site, WritableSite
+from runbooks_lib.records.campaign_terms import GUIDE_FEATURES
 
 #: Guide, Rolling Back Changes; in its order.
-ROLLED_BACK = {"ENHANCED_CACHE": OFF, "CACHE_WARMING": OFF, "RATE_LIMITING": OFF}
+ROLLED_BACK = dict.fromkeys(GUIDE_FEATURES, OFF)
 #: Guide, Severity 1. The fallback comes first: killed between the two, a site has both and not neither.
 FALLEN_BACK = {"PAGE_CACHE": ON, "ENHANCED_CACHE": OFF}
 

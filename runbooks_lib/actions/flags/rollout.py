@@ -10,24 +10,27 @@ from typing import Any, ClassVar
 
 from runbooks_lib import units
 from runbooks_lib.actions.action import Written
-from runbooks_lib.actions.flags.plans import Change, expected_of, plan_states
-from runbooks_lib.actions.flags.read_back import read_states_back
-from runbooks_lib.actions.flags.states import FlagState, require_name, require_percentage
-from runbooks_lib.actions.flags.writes import Step, write_states, write_steps
-from runbooks_lib.actions.outcome import ReadBack
+from runbooks_lib.actions.flags.feature import SetsState
+from runbooks_lib.actions.flags.plans import expected_of
+from runbooks_lib.actions.flags.states import FlagState, require_percentage
+from runbooks_lib.actions.flags.writes import Step, write_steps
 from runbooks_lib.actions.plan import Guard, Plan
 from runbooks_lib.actions.site import Site, WritableSite
 from runbooks_lib.errors import UsageError
 from runbooks_lib.model import Evidence
+from runbooks_lib.policy import Policy
 from runbooks_lib.records.campaign import Campaign
 from runbooks_lib.records.campaign_find import current_campaign
 from runbooks_lib.records.campaign_rules import shown_state
-from runbooks_lib.records.campaign_terms import GUIDE_FEATURES, rollback_action, terms_of
+from runbooks_lib.records.campaign_terms import GUIDE_FEATURES, LOOK, SOAK, rollback_action, terms_of
 from runbooks_lib.records.ledger import Ledger
+from runbooks_lib.rollout_policy import STAGES, rollout_policy
+
+_USUAL = rollout_policy(Policy())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StartRollout:
+class StartRollout(SetsState):
     """Start a gradual rollout: set its first stage, and allow it to go on by itself as the plan says.
 
     Attributes:
@@ -57,31 +60,30 @@ class StartRollout:
     """
 
     name: ClassVar[str] = "start_rollout"
-    feature: str
-    stages: str = "0,10,25,50,75,100"
-    soak: str = "24h"
-    look: str = "1h"
+    words: ClassVar[str] = "roll {feature} out step by step: {stages} % of the users"
+    stages: str = ",".join(map(str, STAGES))
+    soak: str = SOAK
+    look: str = LOOK
     rollback: str = "auto"
-    alpha: float = 0.05
-    confirm_looks: int = 2
-    pass_looks: int = 2
-    escalate_looks: int = 3
-    min_requests: int = 500
-    min_window_requests: int = 50
-    min_window_lookups: int = 100
-    min_observed_ratio: float = 0.75
-    exposure_points: float = 5.0
-    error_ratio_tolerance: float = 1.25
-    tail_ratio_tolerance: float = 1.25
-    hit_drop_points: float = 5.0
-    plateau_points: float = 0.5
-    plateau_looks: int = 6
-    far_beyond_ratio: float = 1.0
-    accept_volatile: bool = False
+    alpha: float = _USUAL.alpha
+    confirm_looks: int = _USUAL.confirm_looks
+    pass_looks: int = _USUAL.pass_looks
+    escalate_looks: int = _USUAL.escalate_looks
+    min_requests: int = _USUAL.min_requests
+    min_window_requests: int = _USUAL.min_window_requests
+    min_window_lookups: int = _USUAL.min_window_lookups
+    min_observed_ratio: float = _USUAL.min_observed_ratio
+    exposure_points: float = _USUAL.exposure_points
+    error_ratio_tolerance: float = _USUAL.error_ratio_tolerance
+    tail_ratio_tolerance: float = _USUAL.tail_ratio_tolerance
+    hit_drop_points: float = _USUAL.hit_drop_points
+    plateau_points: float = _USUAL.plateau_points
+    plateau_looks: int = _USUAL.plateau_looks
+    far_beyond_ratio: float = _USUAL.far_beyond_ratio
 
     def __post_init__(self) -> None:
         """Raises UsageError for what can be no rollout."""
-        require_name(self.feature)
+        SetsState.__post_init__(self)
         if not isinstance(self.accept_volatile, bool):
             raise UsageError(f"accept_volatile {str(self.accept_volatile)[:60]!r} is not true or false")
         terms_of(dataclasses.asdict(self))
@@ -96,41 +98,29 @@ class StartRollout:
         """The first stage."""
         return FlagState("gradual", self.terms["stages"][0])
 
-    def resources(self) -> tuple[str, ...]:
-        """The flag."""
-        return (f"flag:{self.feature}",)
-
     def ledger_guards(self, ledger: Ledger, environment: str) -> tuple[Guard, ...]:
         """See ``action.AsksLedger``."""
         return (_alone(current_campaign(ledger, environment, self.feature), self.feature),)
 
     def plan(self, site: Site) -> Plan:
         """See ``Action.plan``."""
+        plan = SetsState.plan(self, site)
         stages = " → ".join(map(str, self.terms["stages"]))
-        change = Change(
-            self.name,
-            f"roll {self.feature} out step by step: {stages} % of the users",
-            dataclasses.asdict(self),
-            {self.feature: self.state},
-            self.accept_volatile,
-        )
-        plan = plan_states(change, site)
-        # Also where the flag stands so already: what is started, and approved, is what follows.
         return dataclasses.replace(
-            plan, no_op=False, blast_radius=(*plan.blast_radius, *_unattended(self.feature, self.terms, plan.read_at))
+            plan,
+            title=self.words.format(feature=self.feature, stages=stages),
+            # Also where the flag stands so already: what is started, and approved, is what follows.
+            no_op=False,
+            blast_radius=(*plan.blast_radius, *_unattended(self.feature, self.terms, plan.read_at)),
         )
 
     def write(self, plan: Plan, site: WritableSite) -> Written:
         """See ``Action.write``."""
         return write_steps(plan, site, [Step(self.feature, *self.state.call)])
 
-    def read_back(self, plan: Plan, site: Site, written: Mapping[str, Any]) -> ReadBack:  # noqa: ARG002 - what it must be stands in the action
-        """See ``Action.read_back``."""
-        return read_states_back(site, {self.feature: self.state}, written)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MoveRollout:
+class MoveRollout(SetsState):
     """Move a gradual rollout from the percentage that was judged to another one.
 
     Attributes:
@@ -141,14 +131,13 @@ class MoveRollout:
     """
 
     name: ClassVar[str] = "move_rollout"
-    feature: str
+    words: ClassVar[str] = "move the rollout of {feature} from {from_percentage} % to {to_percentage} %"
     from_percentage: int
     to_percentage: int
-    accept_volatile: bool = False
 
     def __post_init__(self) -> None:
         """Raises UsageError for what can be no move."""
-        require_name(self.feature)
+        SetsState.__post_init__(self)
         require_percentage(self.from_percentage)
         require_percentage(self.to_percentage)
         if self.from_percentage == self.to_percentage:
@@ -159,15 +148,9 @@ class MoveRollout:
         """Gradual."""
         return FlagState("gradual", self.to_percentage)
 
-    def resources(self) -> tuple[str, ...]:
-        """The flag."""
-        return (f"flag:{self.feature}",)
-
     def plan(self, site: Site) -> Plan:
         """See ``Action.plan``."""
-        title = f"move the rollout of {self.feature} from {self.from_percentage} % to {self.to_percentage} %"
-        intent = dataclasses.asdict(self)
-        plan = plan_states(Change(self.name, title, intent, {self.feature: self.state}, self.accept_volatile), site)
+        plan = SetsState.plan(self, site)
         return dataclasses.replace(plan, guards=(*plan.guards, self._as_judged(plan)))
 
     def _as_judged(self, plan: Plan) -> Guard:
@@ -177,14 +160,6 @@ class MoveRollout:
         name = f"the flag still has the {self.from_percentage} % that was judged"
         hint = "" if holds else "look who changed it: runbooks log; a rollout goes on from what it judged itself"
         return Guard(name, holds, found.shown, hint)
-
-    def write(self, plan: Plan, site: WritableSite) -> Written:
-        """See ``Action.write``."""
-        return write_states(plan, site, {self.feature: self.state})
-
-    def read_back(self, plan: Plan, site: Site, written: Mapping[str, Any]) -> ReadBack:  # noqa: ARG002 - what it must be stands in the action
-        """See ``Action.read_back``."""
-        return read_states_back(site, {self.feature: self.state}, written)
 
 
 def _alone(campaign: Campaign | None, feature: str) -> Guard:
